@@ -1,0 +1,52 @@
+"""Taskgate: an HTTP API for jobs that Celery workers run. This module is wiring only."""
+
+from flask import Flask
+
+from app import api_1_0, auth, errors, jobs, request_context, service_pages
+from app.extensions import db, migrate
+from app.file_store import FileStore
+from config import Config, load_config
+from libs.flask_celery import CelerySettings, Role, import_jobs, make_celery
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Build the application. Connects to nothing; makes the data directory when it is missing.
+
+    Raises: ConfigError, SettingError: a setting that cannot be used, by its name.
+    """
+    config = config or load_config()
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app = Flask("taskgate", root_path=__path__[0], static_folder=None)
+    app.config.update(
+        TESTING=config.testing,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
+        MAX_CONTENT_LENGTH=config.max_body,
+        MAX_UPLOAD=config.max_upload,
+        TIMEZONE=config.timezone,
+        TASKGATE=config,
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False
+    db.init_app(app)
+    migrate.init_app(app, db, directory=f"{__path__[0]}/migrations")
+    app.extensions["job_files"] = FileStore(config.files_dir, max_upload=config.max_upload)
+    auth.init_app(app)
+    request_context.init_app(app)
+    errors.init_app(app)
+    import_jobs(jobs)
+    make_celery(
+        app,
+        CelerySettings(
+            broker_url=config.broker_url,
+            result_url=config.result_url,
+            role=Role(config.role),
+            timezone=config.timezone.key,
+            result_expires=config.result_expires,
+            overrides=config.celery,
+        ),
+    )
+    app.register_blueprint(api_1_0.make_blueprint())
+    app.register_blueprint(service_pages.make_blueprint())
+    app.register_blueprint(service_pages.make_docs_blueprint())
+    return app

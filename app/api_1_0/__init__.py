@@ -1,0 +1,57 @@
+"""Version 1.0 of the HTTP API: the blueprint and the one table of its routes."""
+
+from typing import Any
+
+from flask import Blueprint, Response, json, make_response
+from flask_restful import Api, Resource
+
+from app.api_1_0.files import FileList
+from app.api_1_0.jobs import Job, JobList
+from app.api_1_0.links import PREFIX
+from app.api_1_0.results import Result, ResultFile
+from app.api_1_0.tasks import Task, TaskJobs, TaskList
+
+#: Path → resource. The OpenAPI document is made from this table, so a route cannot be missing there.
+ROUTES: tuple[tuple[str, type[Resource]], ...] = (
+    ("/tasks", TaskList),
+    ("/tasks/<task>", Task),
+    ("/tasks/<task>/jobs", TaskJobs),
+    ("/jobs", JobList),
+    ("/jobs/<task_id>", Job),
+    ("/results/<task_id>", Result),
+    ("/results/<task_id>/files/<name>", ResultFile),
+    ("/files", FileList),
+)
+
+
+class JsonApi(Api):  # type: ignore[misc]
+    """Flask-RESTful without its error handling.
+
+    Its own swallows the application's handlers outside of TESTING and repeats the client's input in a 500
+    (flask_restful/__init__.py, ``error_router`` and ``handle_error``); here every error goes to ``app.errors``.
+    """
+
+    def error_router(self, original_handler: Any, error: Exception) -> Any:
+        """Let Flask handle it."""
+        return original_handler(error)
+
+    def handle_error(self, error: Exception) -> Any:
+        """Not reached by way of ``error_router``; kept from answering by itself."""
+        raise error
+
+
+def make_blueprint() -> Blueprint:
+    """A blueprint of this version. Made anew for each application: Flask-RESTful keeps state in its Api."""
+    blueprint = Blueprint("api_1_0", __name__, url_prefix=PREFIX)
+    api = JsonApi(blueprint)
+    for path, resource in ROUTES:
+        api.add_resource(resource, path)
+    api.representation("application/json")(_as_json)
+    return blueprint
+
+
+def _as_json(data: Any, status: int, headers: dict[str, str] | None = None) -> Response:
+    response = make_response(json.dumps(data), status)
+    response.headers.update(headers or {})
+    response.content_type = "application/json"
+    return response

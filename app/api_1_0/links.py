@@ -1,0 +1,34 @@
+"""Addresses within this API, as clients see them: relative, so that a proxy's host name need not be known."""
+
+from urllib.parse import quote
+
+PREFIX = "/api/1.0"
+
+
+def task_url(task: str) -> str:
+    """What can be submitted."""
+    return f"{PREFIX}/tasks/{_segment(task)}"
+
+
+def submit_url(task: str) -> str:
+    """Where to submit it."""
+    return f"{PREFIX}/tasks/{_segment(task)}/jobs"
+
+
+def result_url(task_id: str) -> str:
+    """The poll."""
+    return f"{PREFIX}/results/{_segment(task_id)}"
+
+
+def cancel_url(task_id: str) -> str:
+    """DELETE cancels."""
+    return f"{PREFIX}/jobs/{_segment(task_id)}"
+
+
+def file_url(task_id: str, name: str) -> str:
+    """One file that a job produced."""
+    return f"{result_url(task_id)}/files/{_segment(name)}"
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")

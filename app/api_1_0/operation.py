@@ -1,0 +1,79 @@
+"""``@operation``: what a route takes and answers, said once: enforced here and written to the OpenAPI document."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from flask import Response, request
+from marshmallow import RAISE, Schema
+from webargs.flaskparser import FlaskParser
+
+from app.api_keys import Scope
+from app.auth import require
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. ``answers`` and ``errors`` are by HTTP status."""
+
+    summary: str
+    scope: Scope
+    answers: Mapping[int, type[Schema] | None]
+    errors: tuple[int, ...] = ()
+    query: type[Schema] | None = None
+    headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """An answer's object with another schema than the route's: a superset of it, for those who may see more."""
+
+    schema: type[Schema]
+    value: Any
+
+
+class _QueryParser(FlaskParser):
+    """Unknown query arguments are errors: a misspelled filter must not silently mean *everything*."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {"query": RAISE}  # noqa: RUF012 - webargs reads this very attribute
+
+    def handle_error(self, error: Any, *_: Any, **__: Any) -> Any:
+        raise error
+
+
+_parser = _QueryParser()
+
+
+def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Authenticate, parse the query, call, dump what came back with the answer's schema.
+
+    The method returns ``(object, status)`` or ``(object, status, headers)``, or a finished ``Response``. With a
+    query schema its loaded values come as ``query``.
+    """
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def answer(self: Any, **path: Any) -> Any:
+            principal = require(described.scope)
+            if described.query is not None:
+                path["query"] = _load_query(described.query)
+            returned = method(self, principal, **path)
+            if isinstance(returned, Response):
+                return returned
+            value, status, *rest = returned
+            schema = described.answers[status]
+            if isinstance(value, Shaped):
+                schema, value = value.schema, value.value
+            return (schema().dump(value) if schema is not None else None), status, (rest[0] if rest else {})
+
+        answer.operation = described  # type: ignore[attr-defined]
+        return answer
+
+    return decorate
+
+
+def _load_query(schema: type[Schema]) -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = _parser.parse(schema(), request, location="query")
+    return loaded

@@ -1,0 +1,169 @@
+"""What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from app.api_1_0.links import cancel_url, file_url, result_url, submit_url, task_url
+from app.json_schema import params_schema
+from libs.flask_celery import JobRecord, JobSpec, JobState, SubmittedJob
+
+
+class UtcDateTime(fields.AwareDateTime):
+    """RFC 3339 in UTC with Z, to the millisecond."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _state() -> fields.Enum[JobState]:
+    return fields.Enum(JobState, by_value=True, metadata={"description": "Celery's state of the job."})
+
+
+class ProblemSchema(Schema):
+    """An error, as RFC 9457 has it."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True, metadata={"description": "What is wrong and what to do about it."})
+    errors = fields.Dict(keys=fields.String(), metadata={"description": "Messages by field."})
+    request_id = fields.String()
+
+
+class LinksSchema(Schema):
+    """Where to go from here."""
+
+    result = fields.String(required=True)
+    cancel = fields.String(required=True)
+
+
+class SubmittedSchema(Schema):
+    """A job that was accepted: it is stored and will run."""
+
+    task_id = fields.String(required=True)
+    task = fields.String(required=True)
+    state = _state()
+    submitted_at = UtcDateTime(required=True)
+    links = fields.Method("get_links", metadata={"type": "object", "additionalProperties": {"type": "string"}})
+
+    def get_links(self, job: SubmittedJob) -> dict[str, str]:
+        """Of the job just accepted."""
+        return {"result": result_url(job.task_id), "cancel": cancel_url(job.task_id)}
+
+
+class ProgressSchema(Schema):
+    """How far a job is, in its own unit."""
+
+    current = fields.Integer(required=True)
+    total = fields.Integer(required=True, allow_none=True)
+    message = fields.String(required=True)
+
+
+class FailureSchema(Schema):
+    """Why a job failed."""
+
+    type = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class ResultSchema(Schema):
+    """A job and, once it is final, what came of it. A failed job is a 200 with ``error``."""
+
+    task_id = fields.String(required=True)
+    task = fields.String(required=True, allow_none=True)
+    state = _state()
+    ready = fields.Boolean(attribute="state.ready", required=True, metadata={"description": "The state is final."})
+    successful = fields.Function(
+        lambda record: record.state is JobState.SUCCESS if record.state.ready else None,
+        metadata={"type": ["boolean", "null"], "description": "null until the state is final."},
+    )
+    progress = fields.Nested(ProgressSchema, allow_none=True, required=True)
+    result = fields.Raw(allow_none=True, required=True)
+    error = fields.Nested(FailureSchema, attribute="failure", allow_none=True, required=True)
+    files = fields.Method("get_files", metadata={"type": "array", "items": {"type": "object"}})
+    submitted_at = UtcDateTime(allow_none=True, required=True)
+    started_at = UtcDateTime(allow_none=True, required=True)
+    finished_at = UtcDateTime(allow_none=True, required=True)
+    retries = fields.Integer(required=True)
+    expires_at = UtcDateTime(allow_none=True, required=True)
+    links = fields.Method("get_links", metadata={"type": "object", "additionalProperties": {"type": "string"}})
+
+    def get_files(self, record: JobRecord) -> list[dict[str, Any]]:
+        """What the job produced."""
+        return [
+            {
+                "name": file.name,
+                "size": file.size,
+                "content_type": file.content_type,
+                "url": file_url(record.task_id, file.name),
+            }
+            for file in record.files
+        ]
+
+    def get_links(self, record: JobRecord) -> dict[str, str]:
+        """Cancelling is offered while it can be done."""
+        links = {"result": result_url(record.task_id)}
+        return links if record.state.ready else links | {"cancel": cancel_url(record.task_id)}
+
+
+class AdminResultSchema(ResultSchema):
+    """With what only an admin may see."""
+
+    owner = fields.String()
+    traceback = fields.String(allow_none=True)
+
+
+class JobPageSchema(Schema):
+    """Jobs, newest first."""
+
+    jobs = fields.List(fields.Nested(ResultSchema), required=True)
+    next = fields.String(
+        allow_none=True, required=True, metadata={"description": "The cursor of the next page; null on the last."}
+    )
+
+
+class JobPageQuery(Schema):
+    """Which of one's jobs."""
+
+    task = fields.String(validate=validate.Length(min=1, max=255))
+    state = fields.Enum(JobState, by_value=True)
+    since = fields.AwareDateTime(metadata={"description": "Submitted at this time or later."})
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    cursor = fields.String(validate=validate.Length(min=1, max=512))
+
+
+class TaskSchema(Schema):
+    """A task that can be submitted."""
+
+    name = fields.String(required=True)
+    summary = fields.String(required=True)
+    description = fields.String(required=True)
+    queue = fields.Function(lambda spec: spec.queue or "default", metadata={"type": "string"})
+    params = fields.Method("get_params", metadata={"type": "object", "description": "JSON Schema of the params."})
+    links = fields.Method("get_links", metadata={"type": "object", "additionalProperties": {"type": "string"}})
+
+    def get_params(self, spec: JobSpec) -> dict[str, Any]:
+        """As OpenAPI 3.1 has it, which is JSON Schema."""
+        return params_schema(spec)
+
+    def get_links(self, spec: JobSpec) -> dict[str, str]:
+        """Where to read of it and where to submit."""
+        return {"self": task_url(spec.name), "submit": submit_url(spec.name)}
+
+
+class TaskListSchema(Schema):
+    """Every task that can be submitted, by name."""
+
+    tasks = fields.List(fields.Nested(TaskSchema), required=True)
+
+
+class FileSchema(Schema):
+    """An uploaded file; params name it by ``file_id``."""
+
+    file_id = fields.String(attribute="id", required=True)
+    name = fields.String(required=True)
+    size = fields.Integer(required=True, metadata={"description": "In bytes."})
+    content_type = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    created_at = UtcDateTime(required=True)

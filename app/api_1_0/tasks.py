@@ -1,0 +1,54 @@
+"""What can be submitted, and submitting it."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import current_app, request
+from flask_restful import Resource
+
+from app.api_1_0.json_body import read_json_object
+from app.api_1_0.links import result_url
+from app.api_1_0.operation import Operation, operation
+from app.api_1_0.schemas import SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_keys import Principal, Scope
+from libs.flask_celery import job_spec, job_specs, submit
+
+
+class TaskList(Resource):  # type: ignore[misc]
+    """``tasks``"""
+
+    @operation(Operation("List the tasks that can be submitted", Scope.READ, {200: TaskListSchema}))
+    def get(self, _: Principal) -> Any:
+        """Every task, by name."""
+        specs = job_specs(current_app.extensions["celery"])
+        return {"tasks": list(specs.values())}, HTTPStatus.OK
+
+
+class Task(Resource):  # type: ignore[misc]
+    """``tasks/{task}``"""
+
+    @operation(Operation("Describe one task", Scope.READ, {200: TaskSchema}, errors=(404,)))
+    def get(self, _: Principal, task: str) -> Any:
+        """Its description and the schema of its params."""
+        return job_spec(current_app.extensions["celery"], task), HTTPStatus.OK
+
+
+class TaskJobs(Resource):  # type: ignore[misc]
+    """``tasks/{task}/jobs``"""
+
+    @operation(
+        Operation(
+            "Submit a job",
+            Scope.SUBMIT,
+            {202: SubmittedSchema},
+            errors=(400, 404, 413, 415, 422, 503),
+            headers={202: ("Location", "Retry-After")},
+        )
+    )
+    def post(self, _: Principal, task: str) -> Any:
+        """Stored when this answers 202; poll ``Location`` for its result."""
+        celery_app = current_app.extensions["celery"]
+        job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
+        submitted = submit(celery_app, task, read_json_object(request))
+        headers = {"Location": result_url(submitted.task_id), "Retry-After": "1"}
+        return submitted, HTTPStatus.ACCEPTED, headers

@@ -1,0 +1,100 @@
+"""API keys: made, checked, revoked. Knows SQL and nothing of HTTP."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from hmac import compare_digest
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import ApiKey
+
+_PREFIX = "tg"
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    SUBMIT = "submit"  # submit jobs, upload files
+    READ = "read"  # read its principal's own jobs, results and files
+    CANCEL = "cancel"  # cancel its principal's own jobs
+    ADMIN = "admin"  # all of the above, for every principal's jobs, tracebacks included
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, and what the key it called with may do."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it has the scope, admin standing for all."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def owns(self, owner: str) -> bool:
+        """Whether a job of ``owner`` is this principal's to see."""
+        return self.name == owner or Scope.ADMIN in self.scopes
+
+
+def create_key(
+    session: Session, principal: str, scopes: Iterable[Scope], *, expires_at: datetime | None = None
+) -> str:
+    """Add a key. Returns: the key, which is not kept and cannot be shown again. The caller commits."""
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    session.add(
+        ApiKey(
+            id=key_id,
+            principal=principal,
+            scopes=" ".join(sorted(scope.value for scope in scopes)),
+            secret_hash=_hash(secret),
+            created_at=datetime.now(UTC),
+            expires_at=expires_at,
+        )
+    )
+    return f"{_PREFIX}_{key_id}_{secret}"
+
+
+def find_principal(session: Session, key: str) -> Principal | None:
+    """The principal of a key; None when there is no such key, or it is revoked or over.
+
+    The secret has 256 random bits, so one SHA-256 is enough; slow hashes are for what people choose.
+    """
+    prefix, _, rest = key.partition("_")
+    key_id, _, secret = rest.partition("_")
+    if prefix != _PREFIX or not key_id or len(key) > 128:
+        return None
+    row = session.get(ApiKey, key_id)
+    expected = row.secret_hash if row is not None else _hash("")
+    if not compare_digest(expected, _hash(secret)) or row is None:
+        return None
+    if row.revoked_at is not None or (row.expires_at is not None and _utc(row.expires_at) <= datetime.now(UTC)):
+        return None
+    return Principal(row.principal, frozenset(Scope(scope) for scope in row.scopes.split()))
+
+
+def revoke_key(session: Session, key_id: str) -> bool:
+    """Revoke a key; API processes forget it within seconds. Returns: whether there was one. The caller commits."""
+    row = session.get(ApiKey, key_id)
+    if row is None or row.revoked_at is not None:
+        return False
+    row.revoked_at = datetime.now(UTC)
+    return True
+
+
+def list_keys(session: Session) -> list[ApiKey]:
+    """All keys, oldest first."""
+    return list(session.scalars(select(ApiKey).order_by(ApiKey.created_at)))
+
+
+def _hash(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+def _utc(moment: datetime) -> datetime:
+    # SQLite gives back what was stored without its zone.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,52 @@
+"""``manage.py keys``: API keys, made, listed and revoked."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+from flask.cli import AppGroup
+
+from app.api_keys import Scope, create_key, list_keys, revoke_key
+from app.extensions import db
+
+keys = AppGroup("keys", help="API keys: create, list, revoke.")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="May be given several times.",
+)
+@click.option("--days", type=click.IntRange(1), help="Days after which the key is over; never without it.")
+def create(name: str, scopes: tuple[str, ...], days: int | None) -> None:
+    """Make a key for the principal NAME and print it, this once."""
+    if not _NAME.fullmatch(name):
+        raise click.BadParameter("A name has up to 64 letters, digits, '.', '_', '@' and '-'.", param_hint="NAME")
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    key = create_key(db.session(), name, {Scope(scope) for scope in scopes}, expires_at=expires_at)
+    db.session.commit()
+    click.echo(key)
+
+
+@keys.command(name="list")
+def list_all() -> None:
+    """Show every key's id, principal, scopes and whether it still works."""
+    for key in list_keys(db.session()):
+        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {'revoked' if key.revoked_at else 'active'}")
+
+
+@keys.command()
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Revoke the key with this id."""
+    if not revoke_key(db.session(), key_id):
+        raise click.ClickException(f"There is no active key {key_id}; manage.py keys list shows them.")
+    db.session.commit()
+    click.echo(f"Revoked. API processes forget the key {key_id} within seconds.")

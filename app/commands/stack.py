@@ -1,0 +1,121 @@
+"""The processes of one machine: what each is started with and when it counts as ready."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+from flask import Flask
+from redis.exceptions import RedisError
+
+from config import Config, embedded_redis_socket
+from libs.local_stack import ChildSpec, EmbeddedRedis, LocalStackError
+
+_ROOT = Path(__file__).parents[2]
+_CELERY = [sys.executable, "-m", "celery", "-A", "libs.flask_celery:celery_app"]
+
+
+class RedisUnreachableError(LocalStackError):
+    """REDIS_URL names a server that does not answer."""
+
+
+def embedded_redis(config: Config) -> EmbeddedRedis | None:
+    """The Redis to start, or None when the operator named one of their own."""
+    if not config.redis_is_embedded:
+        return None
+    return EmbeddedRedis(config.data_dir / "redis", embedded_redis_socket(config.data_dir))
+
+
+def require_redis(config: Config) -> None:
+    """Raises: RedisUnreachableError, with the reason and without the URL, which may hold a password."""
+    from app import create_app  # noqa: PLC0415 - the application imports these commands' siblings
+
+    backend = create_app(config).extensions["celery"].backend
+    try:
+        backend.client.ping()
+    except RedisError as error:
+        host = backend.connparams.get("host") or backend.connparams.get("path")
+        raise RedisUnreachableError(
+            f"no Redis answers at REDIS_URL ({host}): {type(error).__name__}; start it, or unset REDIS_URL to have "
+            "one started here"
+        ) from error
+
+
+def children(app: Flask, config: Config, redis: EmbeddedRedis | None, base_url: str) -> list[ChildSpec]:
+    """What to start, in this order."""
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "DATA_DIR": str(config.data_dir), "PYTHONUNBUFFERED": "1"}
+    logs = config.data_dir / "logs"
+    first = [] if redis is None else [redis.child_spec(logs / "redis.log", environment)]
+    return [
+        *first,
+        _child("api", _api_command(config), environment, logs, lambda: _api_answers(base_url), stop=35),
+        _child("worker", _worker_command(config), environment, logs, _worker_answers(app), stop=60),
+        _child("beat", _beat_command(config), environment, logs, None, stop=10),
+    ]
+
+
+def _child(
+    name: str,
+    argv: list[str],
+    environment: Mapping[str, str],
+    logs: Path,
+    ready: Callable[[], bool] | None,
+    *,
+    stop: float,
+) -> ChildSpec:
+    return ChildSpec(
+        name=name,
+        argv=argv,
+        env=environment,
+        ready=ready,
+        ready_timeout=60.0,
+        stop_timeout=stop,
+        log_path=logs / f"{name}.log",
+    )
+
+
+def _api_command(config: Config) -> list[str]:
+    return [
+        *(sys.executable, "-m", "gunicorn", "app:create_app()"),
+        *("--bind", f"{config.host}:{config.port}"),
+        *("--workers", str(config.api_processes)),
+        *("--worker-class", "gthread", "--threads", str(config.api_threads)),
+        # Heartbeat files belong in memory: a busy disk must not look like a hung worker (gunicorn FAQ).
+        *("--worker-tmp-dir", "/dev/shm" if Path("/dev/shm").is_dir() else str(config.data_dir)),  # noqa: S108
+        *("--graceful-timeout", "30"),
+    ]
+
+
+def _worker_command(config: Config) -> list[str]:
+    return [
+        *_CELERY,
+        *("worker", "--hostname", _WORKER_NAME, "--loglevel", config.log_level),
+        *("--concurrency", str(config.worker_concurrency)),
+    ]
+
+
+def _beat_command(config: Config) -> list[str]:
+    schedule = str(config.data_dir / "beat-schedule")
+    return [*_CELERY, "beat", "--loglevel", config.log_level, "--schedule", schedule, "--pidfile", ""]
+
+
+def _api_answers(base_url: str) -> bool:
+    try:
+        return httpx.get(f"{base_url}/healthz", timeout=1.0).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+_WORKER_NAME = f"taskgate@{socket.gethostname()}"
+
+
+def _worker_answers(app: Flask) -> Callable[[], bool]:
+    """Asked over the broker, as ``celery inspect ping`` does: only then does the worker take jobs."""
+
+    def answers() -> bool:
+        control = app.extensions["celery"].control
+        return bool(control.ping(destination=[_WORKER_NAME], timeout=0.3, limit=1))
+
+    return answers

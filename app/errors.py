@@ -1,0 +1,158 @@
+"""Every error as a problem document (RFC 9457). The one place where an exception becomes an HTTP status."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, json, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from libs.flask_celery import (
+    UNAVAILABLE,
+    BrokerUnavailableError,
+    ExpiredJobError,
+    FinalJobError,
+    InvalidParamsError,
+    UnknownJobError,
+    UnknownTaskError,
+)
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+#: Seconds after which a client may try again when Redis is away.
+RETRY_AFTER = 2
+
+
+class ProblemError(Exception):
+    """An answer that is an error, raised by resources and services of the HTTP side.
+
+    Args:
+        status: the HTTP status.
+        detail: a full sentence that says what to do.
+        errors: messages by field, for a body or query that does not validate.
+        headers: further response headers.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        errors: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+def problem_response(problem: ProblemError) -> Response:
+    """The problem document. ``type`` is about:blank: the status says what kind of problem it is (RFC 9457, 4.2.1)."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        body["errors"] = problem.errors
+    if "request_id" in g:
+        body["request_id"] = g.request_id
+    response = Response(json.dumps(body), status=problem.status, content_type=CONTENT_TYPE)
+    response.headers.update(problem.headers)
+    return response
+
+
+def as_problem(error: Exception) -> ProblemError:
+    """The problem that an exception is to a client. What is not known here is a 500 that tells nothing."""
+    match error:
+        case ProblemError():
+            return error
+        case InvalidParamsError():
+            return ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"The params of {error.task} are not valid; see errors, and GET {_api('tasks')}/{error.task} "
+                "for their schema.",
+                errors=error.messages,
+            )
+        case ValidationError():
+            return ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "The request is not valid; see errors.",
+                errors=error.normalized_messages(),  # type: ignore[no-untyped-call]
+            )
+        case UnknownTaskError():
+            return ProblemError(
+                HTTPStatus.NOT_FOUND, f"There is no such task. GET {_api('tasks')} lists what can be submitted."
+            )
+        case UnknownJobError():
+            return ProblemError(
+                HTTPStatus.NOT_FOUND, "There is no such job. Use the task_id that the submission answered."
+            )
+        case ExpiredJobError():
+            return ProblemError(
+                HTTPStatus.GONE, "The job's result has expired. Submit the job again to have it anew."
+            )
+        case FinalJobError():
+            return ProblemError(
+                HTTPStatus.CONFLICT, f"The job has ended already, as {error.state}; there is nothing to cancel."
+            )
+        case _ if isinstance(error, (BrokerUnavailableError, *UNAVAILABLE)):
+            return ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The job queue is away for the moment. Try again after Retry-After seconds.",
+                headers={"Retry-After": str(RETRY_AFTER)},
+            )
+        case HTTPException():
+            return _of_http_exception(error)
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Something went wrong on our side. Try again; if it stays, report the request_id.",
+    )
+
+
+def handle(error: Exception) -> WerkzeugResponse:
+    """Flask's handler of every exception."""
+    if isinstance(error, HTTPException) and error.code is not None and error.code < HTTPStatus.BAD_REQUEST:
+        return error.get_response(request.environ)  # a redirect
+    problem = as_problem(error)
+    if problem.status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        cause = error.original_exception if isinstance(error, InternalServerError) else error
+        # The path without its query: a query can carry a token.
+        logger.error("Unhandled error in %s %s", request.method, request.path, exc_info=cause)
+    return problem_response(problem)
+
+
+def init_app(app: Flask) -> None:
+    """Answer every exception of ``app``, also those werkzeug raises for unknown URLs, with a problem document."""
+    app.register_error_handler(Exception, handle)
+
+
+_DETAILS = {
+    400: "The request cannot be understood. Check its syntax.",
+    404: "There is nothing at this address. GET /api/1.0/openapi.json lists what there is.",
+    405: "This address does not take this method; see Allow.",
+    413: "The request is larger than this service accepts.",
+    414: "The address is longer than this service accepts.",
+    415: "Send the body as the media type that the documentation names.",
+}
+
+
+def _of_http_exception(error: HTTPException) -> ProblemError:
+    """The texts of werkzeug can repeat the client's input, so only its status and headers are taken over."""
+    status = HTTPStatus(error.code or 500)
+    headers = {
+        name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")
+    }
+    return ProblemError(status, _DETAILS.get(status.value, status.description or status.phrase), headers=headers)
+
+
+def _api(path: str) -> str:
+    return f"/api/1.0/{path}"

@@ -1,0 +1,29 @@
+"""Marshmallow fields for job params that mean something here."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import current_app, g
+from marshmallow import ValidationError, fields
+
+from app.extensions import db
+from app.file_store import FileStore
+
+
+class UploadId(fields.String):
+    """The ``file_id`` of an upload of the submitter's own; anybody else's counts as missing."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.metadata = {"format": "uuid", **self.metadata}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        file_id: str = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            file_id = str(UUID(file_id))
+        except ValueError as error:
+            raise ValidationError("Not a file id. POST files answers one.") from error
+        store: FileStore = current_app.extensions["job_files"]
+        if store.find_upload(db.session(), file_id, owner=g.get("principal") or "") is None:
+            raise ValidationError("There is no such file of yours. Upload it with POST files first.")
+        return file_id

@@ -1,0 +1,1 @@
+"""Keeping a table of material codes clean: bring parts in, find the ones that stand in it twice."""

@@ -1,0 +1,1 @@
+"""What the maintenance jobs do, as plain Python: no Flask, no Celery."""

@@ -1,0 +1,169 @@
+"""The OpenAPI 3.1 document, made from the routes' own declarations, the schemas and the jobs.
+
+``tasks/{task}/jobs`` appears once for each job, with that job's params, so that generated clients have a typed
+call for each.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from celery import Celery
+from marshmallow import Schema
+
+from app.api_1_0 import ROUTES
+from app.api_1_0.links import PREFIX, submit_url
+from app.api_1_0.operation import Operation
+from app.api_1_0.schemas import ProblemSchema, SubmittedSchema
+from app.api_1_0.tasks import TaskJobs
+from app.json_schema import params_schema
+from libs.flask_celery import JobSpec, job_specs
+
+_VERSION = "1.0"
+
+_PARAMETERS = {
+    "task": ("The name of a task, as GET tasks lists them.", {"type": "string", "maxLength": 255}),
+    "task_id": ("What the submission answered.", {"type": "string", "maxLength": 255}),
+    "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
+}
+
+_HEADERS = {
+    "Location": ("Where to poll for the result.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
+    "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
+}
+
+#: Answers that every route can give.
+_COMMON_ERRORS = (401, 403, 500)
+
+
+def build_document(celery_app: Celery) -> dict[str, Any]:
+    """The whole document, as a JSON object."""
+    spec = _empty_spec()
+    for path, resource in ROUTES:
+        if resource is TaskJobs:
+            continue
+        operations = {
+            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path)
+            for method in sorted(resource.methods or ())
+        }
+        spec.path(path=PREFIX + re.sub(r"<(\w+)>", r"{\1}", path), operations=operations)
+    for job in job_specs(celery_app).values():
+        spec.path(path=submit_url(job.name), operations={"post": _submit_operation(job)})
+    document: dict[str, Any] = spec.to_dict()
+    return document
+
+
+def _empty_spec() -> APISpec:
+    # A field that is required and one that may be null are two things; marshmallow's names stay as they are.
+    spec = APISpec(
+        title="Taskgate",
+        version=_VERSION,
+        openapi_version="3.1.0",
+        info={"description": "Submit jobs, poll their results. Errors are problem documents (RFC 9457)."},
+        plugins=[MarshmallowPlugin(schema_name_resolver=_component_name)],
+        security=[{"key": []}],
+    )
+    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer", "description": "An API key."})
+    return spec
+
+
+def _component_name(schema: Any) -> str:
+    kind = schema if isinstance(schema, type) else type(schema)
+    return kind.__name__.removesuffix("Schema")
+
+
+def _submit_operation(job: JobSpec) -> dict[str, Any]:
+    described: Operation = getattr(TaskJobs.post, "operation")  # noqa: B009 - set by a decorator
+    example = {} if job.example is None else {"example": dict(job.example)}
+    content = {"schema": params_schema(job), **example}
+    return {
+        "operationId": f"submit_{job.name.replace('.', '_')}",
+        "summary": job.summary or described.summary,
+        "description": f"{job.description}\n\nNeeds the scope `{described.scope}`.".strip(),
+        "tags": [job.name.partition(".")[0]],
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": _responses(described) | {"202": _answer(202, SubmittedSchema, described) | _links()},
+    }
+
+
+def _operation(described: Operation, resource: Any, method: str, path: str) -> dict[str, Any]:
+    documented: dict[str, Any] = {
+        "operationId": f"{method.lower()}_{_snake(resource.__name__)}",
+        "summary": described.summary,
+        "description": f"{described.description}\n\nNeeds the scope `{described.scope}`.".strip(),
+        "tags": [path.split("/")[1]],
+        "parameters": [_parameter(name) for name in re.findall(r"<(\w+)>", path)],
+        "responses": _responses(described),
+    }
+    if described.query is not None:
+        documented["parameters"].append({"in": "query", "schema": described.query})
+    if resource.__name__ == "FileList":
+        documented["requestBody"] = _upload_body()
+    return documented
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    description, schema = _PARAMETERS[name]
+    return {"in": "path", "name": name, "required": True, "description": description, "schema": schema}
+
+
+def _responses(described: Operation) -> dict[str, Any]:
+    answers = {str(status): _answer(status, schema, described) for status, schema in described.answers.items()}
+    # 405 is HTTP's own answer and 422 that of a query argument nobody knows.
+    errors = sorted({*described.errors, *_COMMON_ERRORS, *((422,) if described.query else ())})
+    return answers | {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": ProblemSchema}},
+            "headers": _headers(("Retry-After",) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()),
+        }
+        for status in errors
+    }
+
+
+def _answer(status: int, schema: type[Schema] | None, described: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if schema is None:
+        content = {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": content,
+        "headers": _headers(described.headers.get(status, ())),
+    }
+
+
+def _headers(names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        name: {"description": _HEADERS[name][0], "schema": _HEADERS[name][1]} for name in (*names, "X-Request-ID")
+    }
+
+
+def _links() -> dict[str, Any]:
+    """What a client can do with the task id it has just been given (OpenAPI links)."""
+    task_id = {"task_id": "$response.body#/task_id"}
+    return {
+        "links": {
+            "result": {"operationId": "get_result", "parameters": task_id},
+            "cancel": {"operationId": "delete_job", "parameters": task_id},
+        }
+    }
+
+
+def _upload_body() -> dict[str, Any]:
+    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = {"type": "object", "required": ["file"], "properties": {"file": binary}, "additionalProperties": False}
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "text/csv": {"schema": {"type": "string", "minLength": 1}},
+            "application/octet-stream": {"schema": binary},
+        },
+    }
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,58 @@
+"""Celery for a Flask application: context-aware tasks, jobs with schemas, records that clients can poll.
+
+``celery_app`` is made on first access, so that importing this library never builds an application:
+``celery -A libs.flask_celery:celery_app worker``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from libs.flask_celery.celery_config import CelerySettings, Role
+from libs.flask_celery.current_job import JobFileStore, current_job
+from libs.flask_celery.discovery import import_jobs
+from libs.flask_celery.errors import (
+    BrokerUnavailableError,
+    ExpiredJobError,
+    FinalJobError,
+    FlaskCeleryError,
+    InvalidParamsError,
+    JobCancelled,
+    SettingError,
+    UnknownJobError,
+    UnknownTaskError,
+)
+from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
+from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
+from libs.flask_celery.states import FINAL_STATES, JobState
+from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit
+from libs.flask_celery.task import ContextTask
+
+if TYPE_CHECKING:
+    from libs.flask_celery.worker import celery_app
+
+__all__ = [
+    # Building
+    "CelerySettings", "ContextTask", "FlaskCelery", "Role", "celery_app", "import_jobs", "make_celery",
+    # Writing jobs
+    "JobFileStore", "JobSpec", "current_job", "job", "job_spec", "job_specs",
+    # Using jobs
+    "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
+    "SubmittedJob", "submit",
+    # Errors
+    "BrokerUnavailableError", "ExpiredJobError", "FinalJobError", "FlaskCeleryError", "InvalidParamsError",
+    "JobCancelled", "SettingError", "UnknownJobError", "UnknownTaskError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name != "celery_app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Celery has the working directory on sys.path only while it imports -A's module, not while it looks up the
+    # attribute, and the application is a package in that directory.
+    from celery.utils.imports import import_from_cwd  # noqa: PLC0415
+
+    try:
+        return import_from_cwd(f"{__name__}.worker").celery_app
+    except AttributeError as error:
+        # Celery would read an AttributeError from here as "no such attribute" and hide what create_app() hit.
+        raise RuntimeError(f"The application could not be built: {error}") from error

@@ -1,0 +1,219 @@
+"""The Redis result backend: Celery's own, with our fields in the record and no subscription at publish.
+
+Three differences from ``celery.backends.redis``:
+
+* ``on_task_call`` does nothing. Celery subscribes to each result it publishes, on a socket that nobody reads in a
+  process that only submits (PITFALLS: 556 bytes a publish). ``AsyncResult.get()`` still subscribes on demand.
+* A state is stored by one script that refuses once the job is final, where Celery reads, decides in Python and
+  then writes (``celery/backends/base.py:1367``), so that a late writer could overwrite a FAILURE or REVOKED.
+* The record keeps our fields beside Celery's, so that the results endpoint reads one key.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from celery import states
+from celery.backends.redis import RedisBackend, SentinelBackend
+from celery.exceptions import BackendStoreError, TaskRevokedError
+from kombu.utils.encoding import bytes_to_str
+
+from libs.flask_celery.errors import SettingError
+from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.records import JobRecords
+from libs.flask_celery.scripts import ACCEPT, CANCEL, STORE
+from libs.flask_celery.states import JobState
+
+#: How long a job's id is still known after its result has expired, in seconds.
+DEFAULT_RETENTION = 7 * 24 * 3600
+
+
+class JobBackendMixin(RedisBackend):  # type: ignore[misc]
+    """What our backends do differently; the class to use is one of those below."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.compression:
+            raise SettingError(
+                "result_compression", "is not supported: other readers of the results could not see a job's state"
+            )
+        # Celery may have added a separator to the configured prefix, so the result is what counts.
+        self.keys = RecordKeys(bytes_to_str(self.task_keyprefix).removesuffix("celery-task-meta-"))
+        self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
+        self.records = JobRecords(self)
+        self._accept_script = self.client.register_script(ACCEPT)
+        self._store_script = self.client.register_script(STORE)
+        self._cancel_script = self.client.register_script(CANCEL)
+
+    def on_task_call(self, producer: object, task_id: str) -> None:
+        """Does not subscribe; see the module's docstring."""
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.SUCCESS,
+    ) -> None:
+        """Store success. With ``ignore_result`` the value is dropped, but the job's end is still on record."""
+        ignored = not store_result or getattr(request, "ignore_result", False)
+        if ignored and request is not None and not getattr(request, "is_eager", False):
+            self.store_result(task_id, None, state, request=request)
+        super().mark_as_done(task_id, result, request, store_result, state)
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        self.store_state(task_id, result, state, traceback=traceback, request=request)
+        return result
+
+    def store_state(
+        self, task_id: str, result: Any, state: str, *, traceback: str | None = None, request: Any = None
+    ) -> bool:
+        """Store a state and wake who waits for it. ``result`` is as Celery stores it, exceptions prepared.
+
+        Returns: whether it was stored; False when the job was final already, and then nothing has changed.
+            ``request.cancel_requested`` is set when somebody has asked the running job to stop.
+        """
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        if getattr(request, "active_job", None) is None:
+            # Stored from outside the run (a time limit, a lost child, a chord's outcome): keep what it had said.
+            for name, value in self._known_fields(task_id).items():
+                if meta.get(name) is None:
+                    meta[name] = value
+        payload = self.encode(meta)
+        if len(payload) > self._MAX_STR_VALUE_SIZE:
+            raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
+        ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
+        stored, cancel, before = self.ensure(
+            self._run_store, (task_id, payload, state, ttl, meta.get("owner") or "", meta.get("name") or "")
+        )
+        if request is not None:
+            request.refused_state = None if stored else before.decode()
+            request.cancel_requested = bool(cancel)
+        return bool(stored)
+
+    def _run_store(self, task_id: str, payload: str, state: str, ttl: int, owner: str, task: str) -> list[Any]:
+        result: list[Any] = self._store_script(
+            keys=[self.keys.meta(task_id), self.keys.ledger(task_id), self.keys.retired],
+            args=[payload, state, ttl, self._keep(ttl), _now(), task_id, self.keys.owner(""), owner, task],
+        )
+        return result
+
+    def accept(self, arguments: list[Any]) -> bool:
+        """Write the record of a job about to be published elsewhere. Returns: whether it is new."""
+        database = self.connparams["db"]
+        return bool(self.ensure(self._accept_script, ([""], ["", database, database, *arguments])))
+
+    def withdraw(self, task_id: str) -> None:
+        """Take back the record of a job whose publish failed, so that its id is unknown again."""
+        owner = self.client.hget(self.keys.ledger(task_id), "owner")
+        with self.client.pipeline() as pipe:
+            pipe.delete(self.keys.meta(task_id), self.keys.ledger(task_id))
+            if owner is not None:
+                pipe.zrem(self.keys.owner(bytes_to_str(owner)), task_id)
+            pipe.execute()
+
+    def cancel(self, task_id: str) -> tuple[str, str]:
+        """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
+        exception = self.prepare_exception(TaskRevokedError("cancelled before it started"))
+        meta = self._get_result_meta(result=exception, state=states.REVOKED, traceback=None, request=None)
+        meta.update(self._known_fields(task_id), task_id=task_id)
+        ttl = self.expires or 0
+        outcome, state = self._cancel_script(
+            keys=[self.keys.meta(task_id), self.keys.ledger(task_id), self.keys.retired],
+            args=[self.encode(meta), states.REVOKED, ttl, self._keep(ttl), _now(), task_id, self.keys.owner("")],
+        )
+        return outcome.decode(), state.decode()
+
+    def cancel_requested(self, task_id: str) -> bool:
+        """Whether somebody has asked this running job to stop."""
+        return bool(self.client.hexists(self.keys.ledger(task_id), "cancel"))
+
+    def _known_fields(self, task_id: str) -> dict[str, Any]:
+        """Our fields as the record has them now."""
+        payload = self.client.get(self.keys.meta(task_id))
+        if payload is None:
+            return {}
+        meta: Mapping[str, Any] = self.decode(payload)
+        return {name: meta[name] for name in _KEPT_FIELDS if name in meta}
+
+    def _get_result_meta(
+        self,
+        result: Any,
+        state: str,
+        traceback: str | None,
+        request: Any,
+        format_date: bool = True,
+        encode: bool = False,
+    ) -> dict[str, Any]:
+        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, format_date, encode)
+        if request is not None and getattr(request, "task", None):
+            meta.update(_fields_of_request(request))
+        if state in states.READY_STATES:
+            ttl = self.failure_expires if state == states.FAILURE else self.expires
+            meta["expires_at"] = _now() + ttl * 1000 if ttl else None
+        return meta
+
+    def _keep(self, ttl: int) -> int:
+        return (ttl + self.retention) * 1000
+
+
+def pending_meta(headers: Mapping[str, Any], facts: SubmissionFacts, queue: str) -> dict[str, Any]:
+    """The record of a job that has just been accepted, from the headers of its message."""
+    return {
+        "status": JobState.PENDING.value,
+        "result": None,
+        "traceback": None,
+        "children": [],
+        "date_done": None,
+        "task_id": headers["id"],
+        "name": headers["task"],
+        "queue": queue,
+        "retries": headers.get("retries") or 0,
+        "owner": facts.owner,
+        "submitted_at": facts.submitted_at,
+        "request_id": facts.request_id,
+    }
+
+
+_KEPT_FIELDS = ("name", "queue", "retries", "owner", "submitted_at", "request_id", "started_at", "progress", "files")
+
+
+def _fields_of_request(request: Any) -> dict[str, Any]:
+    facts = SubmissionFacts.of_header(getattr(request, HEADER, None))
+    delivery = getattr(request, "delivery_info", None) or {}
+    job = getattr(request, "active_job", None)
+    fields: dict[str, Any] = {
+        "name": request.task,
+        "queue": delivery.get("routing_key"),
+        "retries": getattr(request, "retries", 0) or 0,
+        "worker": getattr(request, "hostname", None),
+        "owner": facts.owner if facts else "",
+        "submitted_at": facts.submitted_at if facts else None,
+        "request_id": facts.request_id if facts else None,
+    }
+    if job is not None:
+        fields.update(job.record_fields())
+    return fields
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class JobBackend(JobBackendMixin):
+    """Results in one Redis: ``redis://``, ``rediss://``, ``redis+socket://``."""
+
+
+class SentinelJobBackend(JobBackendMixin, SentinelBackend):  # type: ignore[misc]
+    """Results in a Redis that Sentinel watches: ``sentinel://``."""

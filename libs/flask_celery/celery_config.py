@@ -1,0 +1,230 @@
+"""Celery's settings as this product needs them, each with its reason, and the environment's say over them.
+
+The API and the worker want opposite things when Redis is away: the API must answer its client at once, the worker
+must wait and go on. So there are two roles, and what differs stands in :func:`_api_settings` and
+:func:`_worker_settings`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery.app.defaults import NAMESPACES, flatten
+
+from libs.flask_celery.errors import SettingError
+from libs.flask_celery.transport import OPTION, RecordPlace
+
+#: Seconds the API waits for Redis before it answers 503, per step (connect, read).
+API_TIMEOUT = 0.4
+
+ENVIRONMENT_PREFIX = "CELERY_"
+
+
+class Role(StrEnum):
+    """What a process does with Celery."""
+
+    API = "api"  # publishes and reads results while a client waits: fails fast
+    WORKER = "worker"  # consumes, schedules, inspects: retries
+
+
+@dataclass(frozen=True, slots=True)
+class CelerySettings:
+    """What the application decides; everything else about Celery is decided here."""
+
+    broker_url: str
+    result_url: str
+    role: Role = Role.API
+    timezone: str = "UTC"
+    result_expires: int = 86_400  # seconds
+    default_queue: str = "default"
+    overrides: Mapping[str, str] = field(default_factory=dict)  # CELERY_… from the environment, as text
+
+
+def celery_config(settings: CelerySettings) -> dict[str, Any]:
+    """The whole configuration. Raises: SettingError for an override that Celery does not know or cannot take."""
+    broker_options: dict[str, Any] = {}
+    place = record_place(settings.broker_url, settings.result_url)
+    if place is not None:
+        broker_options[OPTION] = place.to_option()
+    config: dict[str, Any] = {
+        "broker_url": settings.broker_url,
+        "result_backend": settings.result_url,
+        "timezone": settings.timezone,
+        # Times in messages and results are UTC whatever the zone of the schedules.
+        "enable_utc": True,
+        "task_default_queue": settings.default_queue,
+        # JSON only: a message must not be able to run code in the process that reads it.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_expires": settings.result_expires,
+        # One backend for all threads of a process; Celery's default makes a connection pool a thread.
+        "result_backend_thread_safe": True,
+        # A job is taken off its queue when it has ended, so that a killed worker's jobs are run again.
+        "task_acks_late": True,
+        # A child process that was killed (out of memory) is a failed run that may be retried, not a lost job.
+        "task_retry_on_worker_lost": True,
+        # Clients are shown that a job runs.
+        "task_track_started": True,
+        # A worker takes only what it can start: long jobs do not hold others back, and priorities count.
+        "worker_prefetch_multiplier": 1,
+        # Arguments are the client's data and stay out of the results.
+        "result_extended": False,
+        # A chord whose parts never end must not hold its worker for ever; seconds.
+        "result_chord_join_timeout": 60.0,
+        # The worker's own log set-up replaces the root logger's handlers unless told not to.
+        "worker_hijack_root_logger": False,
+        "broker_connection_retry_on_startup": True,
+        "task_routes": [route_job],
+    }
+    role = _api_settings() if settings.role is Role.API else _worker_settings()
+    broker_options.update(role.pop("broker_transport_options"))
+    config |= role
+    config["broker_transport_options"] = broker_options
+    return _merged(config, typed_overrides(settings.overrides))
+
+
+def _api_settings() -> dict[str, Any]:
+    """A publish or a read ends in well under a second, one way or the other."""
+    return {
+        "task_publish_retry": False,
+        "broker_connection_timeout": API_TIMEOUT,
+        "broker_pool_acquire_timeout": API_TIMEOUT,
+        "redis_socket_timeout": API_TIMEOUT,
+        "redis_socket_connect_timeout": API_TIMEOUT,
+        "broker_transport_options": {
+            "socket_timeout": API_TIMEOUT,
+            "socket_connect_timeout": API_TIMEOUT,
+            "max_retries": 0,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
+        },
+        "result_backend_transport_options": {"retry_policy": {"max_retries": 0}},
+    }
+
+
+def _worker_settings() -> dict[str, Any]:
+    """A worker outlives its Redis: it retries, for long but not for ever."""
+    return {
+        # None is for ever: a worker without its broker has nothing else to do.
+        "broker_connection_max_retries": None,
+        # A job that ended while Redis was away is stored when it is back, instead of failing for that.
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 120,
+        "broker_transport_options": {},
+    }
+
+
+def record_place(broker_url: str, result_url: str) -> RecordPlace | None:
+    """Where the records are, seen from the broker's connection; None when they are on another server.
+
+    Only then can one script write both. Sentinel URLs count as one server when they name the same hosts.
+    """
+    broker, result = _server_and_database(broker_url), _server_and_database(result_url)
+    if broker is None or result is None or broker[0] != result[0]:
+        return None
+    return RecordPlace(database=result[1])
+
+
+def _server_and_database(url: str) -> tuple[str, int] | None:
+    parts = urlsplit(url.split(";", 1)[0])
+    if parts.scheme in ("redis", "rediss", "sentinel"):
+        database = parts.path.strip("/") or "0"
+        server = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"
+    elif parts.scheme == "redis+socket":
+        database = dict(pair.partition("=")[::2] for pair in parts.query.split("&")).get("virtual_host", "0")
+        server = parts.path
+    else:
+        return None
+    if not database.strip("/").isdigit():
+        return None
+    return server, int(database.strip("/"))
+
+
+def route_job(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, Any] | None:
+    """Celery's router for ``@job(queue=…)``; a queue named at publish is stronger."""
+    spec = getattr(task, "job_spec", None)
+    return {"queue": spec.queue} if spec is not None and spec.queue else None
+
+
+def typed_overrides(overrides: Mapping[str, str]) -> dict[str, Any]:
+    """``CELERY_TASK_TIME_LIMIT=60`` as ``{"task_time_limit": 60}``, each value of the type Celery gives the setting.
+
+    Raises: SettingError naming the variable: unknown (with the nearest real name), or not of its type.
+    """
+    options = dict(flatten(NAMESPACES))
+    typed: dict[str, Any] = {}
+    for variable, text in overrides.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        option = options.get(name)
+        if option is None:
+            nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.0)[0]
+            raise SettingError(
+                variable, f"is not a Celery setting; did you mean {ENVIRONMENT_PREFIX}{nearest.upper()}?"
+            )
+        try:
+            typed[name] = _typed(option.type, text)
+        except ValueError as error:
+            raise SettingError(variable, f"wants {_wanted(option.type)}, not {text!r}") from error
+    return typed
+
+
+def _typed(kind: str, text: str) -> Any:
+    match kind:
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return _truth(text)
+        case "tuple" | "list":
+            return [part.strip() for part in text.split(",") if part.strip()]
+        case "dict" | "any":
+            return _json_or_text(kind, text)
+        case _:
+            return text
+
+
+def _truth(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
+def _json_or_text(kind: str, text: str) -> Any:
+    import json  # noqa: PLC0415 - only where such a setting is used
+
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        if kind == "dict":
+            raise
+        return text
+    if kind == "dict" and not isinstance(value, dict):
+        raise ValueError(text)
+    return value
+
+
+def _wanted(kind: str) -> str:
+    return {
+        "int": "a whole number",
+        "float": "a number of seconds or the like",
+        "bool": "true or false",
+        "dict": "a JSON object",
+    }.get(kind, f"a {kind}")
+
+
+def _merged(config: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides win; dicts are merged, so that an option of one's own does not drop ours."""
+    merged = dict(config)
+    for name, value in overrides.items():
+        present = merged.get(name)
+        merged[name] = {**present, **value} if isinstance(present, dict) and isinstance(value, dict) else value
+    return merged

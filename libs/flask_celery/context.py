@@ -1,0 +1,100 @@
+"""One Flask app context around a whole execution: ``before_start``, ``run``, ``on_success``, ``on_failure``,
+``on_retry`` and ``after_return``.
+
+A Task subclass can wrap only ``run``; Celery calls the other hooks around it. So the context is pushed when Celery
+says ``task_prerun`` and popped at ``task_postrun``. An execution inside a context of the same application (eager,
+or nested in another job) uses that one: its caller's ``g`` and ``db.session`` are what it should see.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import signals
+from flask import Flask, current_app, g, has_app_context
+
+from libs.flask_celery.current_job import ActiveJob
+from libs.flask_celery.database import dispose_engines
+from libs.flask_celery.facts import HEADER, SubmissionFacts
+
+logger = logging.getLogger(__name__)
+
+
+def in_context_of(app: Flask) -> bool:
+    """Whether this code already runs in a context of ``app``."""
+    return has_app_context() and current_app._get_current_object() is app  # type: ignore[attr-defined]
+
+
+@contextmanager
+def app_context_or_current(app: Flask) -> Iterator[None]:
+    """A context of ``app``: the current one where there is one, else a new one."""
+    if in_context_of(app):
+        yield
+    else:
+        with app.app_context():
+            yield
+
+
+def connect_signals() -> None:
+    """Attach the handlers below, once a process; they look at tasks of ``make_celery``'s apps only."""
+    signals.task_prerun.connect(_push_context, weak=False, dispatch_uid=f"{__name__}.push")
+    signals.task_postrun.connect(_pop_context, weak=False, dispatch_uid=f"{__name__}.pop")
+
+
+def _push_context(task: Any = None, **_: Any) -> None:
+    app = getattr(task.app, "flask_app", None)
+    if app is None:
+        return
+    request = task.request
+    try:
+        if not in_context_of(app):
+            context = app.app_context()
+            context.push()
+            request.flask_context = context
+            _fill_g(request)
+        if not request.is_eager:
+            request.active_job = ActiveJob(task.backend, request)
+            request.cancel_requested = False
+            request.refused_state = None
+    except Exception:
+        # Celery drops exceptions of signal handlers; the job then fails on its first use of current_app.
+        logger.exception("No app context could be pushed for job %s", request.id)
+        raise
+
+
+def _pop_context(task: Any = None, **_: Any) -> None:
+    request = task.request
+    request.active_job = None
+    context = getattr(request, "flask_context", None)
+    if context is None:
+        return
+    request.flask_context = None
+    try:
+        context.pop()
+    except Exception:
+        logger.exception("The app context of job %s could not be closed", request.id)
+        raise
+
+
+def _fill_g(request: Any) -> None:
+    """The submitter's facts, under the names the HTTP side uses for its own caller."""
+    facts = SubmissionFacts.of_header(getattr(request, HEADER, None))
+    g.principal = facts.owner if facts else ""
+    g.request_id = facts.request_id if facts else None
+    g.locale = facts.locale if facts else None
+    g.traceparent = facts.traceparent if facts else None
+    expires = getattr(request, "expires", None)
+    g.deadline = expires if isinstance(expires, str) else None
+
+
+def dispose_after_fork(app: Flask) -> None:
+    """See that no database connection made before a fork is used after it, in each worker child of ``app``.
+
+    The child only forgets the parent's connections (``close=False``): closing them would end the parent's sessions.
+    """
+
+    def forget_connections(**_: Any) -> None:
+        dispose_engines(app)
+
+    signals.worker_process_init.connect(forget_connections, weak=False, dispatch_uid=f"{__name__}.{id(app)}")

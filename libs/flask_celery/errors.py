@@ -1,0 +1,78 @@
+"""What can go wrong between an application and its jobs. Data as attributes; HTTP is not known here."""
+
+from libs.flask_celery.states import JobState
+
+
+class FlaskCeleryError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class SettingError(FlaskCeleryError):
+    """A setting cannot be used; the message names it and says what it wants."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class UnknownTaskError(FlaskCeleryError):
+    """No task of this name can be submitted."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(f"There is no task {task!r}.")
+        self.task = task
+
+
+class InvalidParamsError(FlaskCeleryError):
+    """A task's params do not fit its schema; ``messages`` is ``{field: [sentence, …]}``."""
+
+    def __init__(self, task: str, messages: dict[str, object]) -> None:
+        super().__init__(task, messages)
+        self.task = task
+        self.messages = messages
+
+    def __str__(self) -> str:
+        problems = "; ".join(f"{field}: {text}" for field, text in sorted(self.messages.items()))
+        return f"The params of {self.task} are not valid. {problems}"
+
+
+class UnknownJobError(FlaskCeleryError):
+    """No job of this id was ever accepted here, as far as is still known."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"There is no job {task_id!r}.")
+        self.task_id = task_id
+
+
+class ExpiredJobError(FlaskCeleryError):
+    """The job was here and final, and its result has passed its time to live."""
+
+    def __init__(self, task_id: str, owner: str) -> None:
+        super().__init__(f"The result of job {task_id!r} has expired.")
+        self.task_id = task_id
+        self.owner = owner
+
+
+class FinalJobError(FlaskCeleryError):
+    """The job is final, so it cannot be cancelled any more."""
+
+    def __init__(self, task_id: str, state: JobState) -> None:
+        super().__init__(f"Job {task_id!r} is already {state}.")
+        self.task_id = task_id
+        self.state = state
+
+
+class BrokerUnavailableError(FlaskCeleryError):
+    """Redis, or the broker, did not answer in time; nothing was accepted that the caller knows of."""
+
+
+class JobCancelled(BaseException):
+    """Raised inside a running job, at its next progress call, once somebody has cancelled it.
+
+    Not an ``Exception``: a job's own ``except Exception`` must not swallow the request to stop.
+    """
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id

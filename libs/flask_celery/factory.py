@@ -1,0 +1,38 @@
+"""``make_celery``: the Celery app of a Flask app."""
+
+from typing import Any
+
+from celery import Celery
+from flask import Flask
+
+from libs.flask_celery import transport
+from libs.flask_celery.amqp import JobAMQP
+from libs.flask_celery.celery_config import CelerySettings, celery_config
+from libs.flask_celery.context import connect_signals, dispose_after_fork
+from libs.flask_celery.loader import JobLoader
+from libs.flask_celery.task import ContextTask
+
+
+class FlaskCelery(Celery):  # type: ignore[misc]
+    """A Celery app that knows its Flask app."""
+
+    def __init__(self, flask_app: Flask, **options: Any) -> None:
+        self.flask_app = flask_app
+        super().__init__(flask_app.import_name, **options)
+
+
+def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
+    """Build the Celery app of ``app``, put it in ``app.extensions["celery"]`` and make it the process's default.
+
+    Every task runs in ``app``'s context (:class:`ContextTask`). Nothing connects to Redis here.
+    Raises: SettingError.
+    """
+    transport.install()
+    celery_app = FlaskCelery(app, task_cls=ContextTask, amqp=JobAMQP, loader=JobLoader)
+    celery_app.config_from_object(celery_config(settings))
+    # shared_task binds to the default app, and to every other one as it is finalized.
+    celery_app.set_default()
+    connect_signals()
+    dispose_after_fork(app)
+    app.extensions["celery"] = celery_app
+    return celery_app

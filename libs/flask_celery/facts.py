@@ -1,0 +1,70 @@
+"""What a submission knows about itself: gathered where the job is published, carried in the message, given to ``g``.
+
+The facts travel as one JSON object under the message header ``taskgate``; a stock client sends none and a stock
+worker ignores it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import g, has_app_context
+
+HEADER = "taskgate"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionFacts:
+    """Who submitted a job, when, and in which request."""
+
+    submitted_at: int  # Unix time in milliseconds
+    owner: str = ""  # the principal; empty for beat and for plain scripts
+    request_id: str | None = None
+    locale: str | None = None
+    traceparent: str | None = None  # W3C Trace Context
+
+    @classmethod
+    def of_caller(cls) -> "SubmissionFacts":
+        """The facts of the code that publishes right now: the request it answers, or the job it runs in."""
+        now = time.time_ns() // 1_000_000
+        if not has_app_context():
+            return cls(submitted_at=now)
+        return cls(
+            submitted_at=now,
+            owner=g.get("principal") or "",
+            request_id=g.get("request_id"),
+            locale=g.get("locale"),
+            traceparent=g.get("traceparent"),
+        )
+
+    @classmethod
+    def of_header(cls, header: object) -> "SubmissionFacts | None":
+        """The facts a message carries, or None when it was not published by this library."""
+        if not isinstance(header, Mapping):
+            return None
+        submitted_at = header.get("submitted_at")
+        if not isinstance(submitted_at, int):
+            return None
+        return cls(
+            submitted_at=submitted_at,
+            owner=_text(header.get("owner")) or "",
+            request_id=_text(header.get("request_id")),
+            locale=_text(header.get("locale")),
+            traceparent=_text(header.get("traceparent")),
+        )
+
+    def to_header(self) -> dict[str, Any]:
+        """As JSON, without what is not known."""
+        named = {
+            "submitted_at": self.submitted_at,
+            "owner": self.owner,
+            "request_id": self.request_id,
+            "locale": self.locale,
+            "traceparent": self.traceparent,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,117 @@
+"""``@job``: a task that clients may submit, with the schema of its params. A thin layer on ``shared_task``."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from celery import Celery, shared_task
+from marshmallow import Schema, ValidationError
+
+from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
+
+_TYPED_VALUES = (date, datetime, time, Decimal, Enum, UUID)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What is known of a job before it runs."""
+
+    name: str
+    params: type[Schema]
+    description: str
+    queue: str | None
+    example: Mapping[str, Any] | None
+    argument_names: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """The description's first line."""
+        return self.description.partition("\n")[0]
+
+    def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate what a message carries, by position or by name, into the function's keyword arguments.
+
+        Values that a Python caller passed typed (a datetime, a Decimal) are taken as their field writes them.
+        Raises: InvalidParamsError.
+        """
+        if len(args) > len(self.argument_names):
+            count = len(self.argument_names)
+            raise InvalidParamsError(self.name, {"_schema": [f"Takes {count} arguments, not {len(args)}."]})
+        named = dict(zip(self.argument_names, args, strict=False)) | dict(kwargs)
+        schema = self.params()
+        wire = {
+            name: schema.fields[name].serialize(name, {name: value})
+            if isinstance(value, _TYPED_VALUES) and name in schema.fields
+            else value
+            for name, value in named.items()
+        }
+        return self.load_body(wire)
+
+    def load_body(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate a JSON object. Raises: InvalidParamsError."""
+        try:
+            loaded: dict[str, Any] = self.params().load(body)
+        except ValidationError as error:
+            raise InvalidParamsError(self.name, error.normalized_messages()) from error  # type: ignore[no-untyped-call]
+        return loaded
+
+    def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Loaded params as the JSON object the message carries."""
+        dumped: dict[str, Any] = self.params().dump(params)
+        return dumped
+
+
+def job(
+    name: str,
+    *,
+    params: type[Schema],
+    queue: str | None = None,
+    example: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a task that clients may submit.
+
+    Args:
+        name: the stable public name, ``package.verb_object``.
+        params: the marshmallow schema of the function's keyword arguments.
+        queue: where it waits; the default queue when None.
+        example: params to show in the API's documentation.
+        options: any option of Celery's ``shared_task`` (``time_limit``, ``bind``, ``max_retries``, …).
+
+    The function's docstring is its description in the API. The decorated function can still be called directly.
+    """
+
+    def declare(function: Callable[..., Any]) -> Any:
+        names = [parameter.name for parameter in inspect.signature(function).parameters.values()]
+        spec = JobSpec(
+            name=name,
+            params=params,
+            description=inspect.cleandoc(function.__doc__ or ""),
+            queue=queue,
+            example=example,
+            argument_names=tuple(names[1:] if options.get("bind") else names),
+        )
+        return shared_task(name=name, job_spec=spec, **options)(function)
+
+    return declare
+
+
+def job_specs(celery_app: Celery) -> dict[str, JobSpec]:
+    """Every job that clients may submit, by name, in the order of the names."""
+    specs = {
+        name: task.job_spec for name, task in celery_app.tasks.items() if getattr(task, "job_spec", None) is not None
+    }
+    return dict(sorted(specs.items()))
+
+
+def job_spec(celery_app: Celery, name: str) -> JobSpec:
+    """Raises: UnknownTaskError."""
+    spec: JobSpec | None = getattr(celery_app.tasks.get(name), "job_spec", None)
+    if spec is None:
+        raise UnknownTaskError(name)
+    return spec

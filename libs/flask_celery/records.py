@@ -1,0 +1,203 @@
+"""Jobs as Redis holds them: reading, listing and cancelling. Results are read here, never through ``AsyncResult``,
+which would rebuild a stored exception's class in the process that reads it (``celery/backends/base.py:616``).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from libs.flask_celery.errors import ExpiredJobError, FinalJobError, UnknownJobError
+from libs.flask_celery.states import JobState
+
+if TYPE_CHECKING:
+    from libs.flask_celery.backend import JobBackendMixin
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is: ``current`` of ``total`` in the job's own unit; ``total`` is None when it cannot know."""
+
+    current: int
+    total: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """Why a job failed; ``type`` is the exception's class name."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A file a job produced; ``size`` in bytes."""
+
+    name: str
+    size: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job at one moment. Times are aware and in UTC."""
+
+    task_id: str
+    task: str | None
+    owner: str
+    state: JobState
+    queue: str | None
+    result: Any
+    failure: JobFailure | None
+    progress: JobProgress | None
+    files: tuple[JobFile, ...]
+    retries: int
+    submitted_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    traceback: str | None
+
+
+class JobRecords:
+    """The jobs of one result database.
+
+    Every method raises redis-py's connection errors when Redis is away; how long that takes is the role's
+    ``redis_socket_timeout`` (see ``celery_config``).
+    """
+
+    def __init__(self, backend: "JobBackendMixin") -> None:
+        self._backend = backend
+        self._keys = backend.keys
+
+    def get(self, task_id: str) -> JobRecord:
+        """Raises: UnknownJobError, ExpiredJobError."""
+        payload = self._backend.client.get(self._keys.meta(task_id))
+        if payload is not None:
+            record = record_from_meta(task_id, self._backend.decode(payload))
+            # A stock worker writes Celery's fields alone, so the rest is still in the ledger.
+            return record if record.task is not None else self._completed_from_ledger(record)
+        owner = self._backend.client.hget(self._keys.ledger(task_id), "owner")
+        if owner is None:
+            raise UnknownJobError(task_id)
+        raise ExpiredJobError(task_id, _decoded(owner))
+
+    def newest(self, owner: str, *, before: tuple[int, str] | None = None) -> Iterator[tuple[int, JobRecord]]:
+        """An owner's jobs, newest first, each with its time of submission in ms; read a hundred at a time.
+
+        Args:
+            before: start after this ``(submitted ms, task_id)``, the last one of the page before.
+        """
+        index = self._keys.owner(owner)
+        highest: str | int = "+inf" if before is None else before[0]
+        offset = 0
+        while True:
+            page = self._backend.client.zrevrangebyscore(
+                index, highest, "-inf", start=offset, num=100, withscores=True
+            )
+            if not page:
+                return
+            offset += len(page)
+            entries = [(int(score), _decoded(member)) for member, score in page]
+            if before is not None:
+                entries = [entry for entry in entries if entry < before]
+            yield from self._records(entries)
+
+    def _records(self, entries: Sequence[tuple[int, str]]) -> Iterator[tuple[int, JobRecord]]:
+        if not entries:
+            return
+        payloads = self._backend.client.mget([self._keys.meta(task_id) for _, task_id in entries])
+        for (submitted, task_id), payload in zip(entries, payloads, strict=True):
+            if payload is not None:  # else it has expired
+                record = record_from_meta(task_id, self._backend.decode(payload))
+                yield submitted, record if record.task is not None else self._completed_from_ledger(record)
+
+    def cancel(self, task_id: str) -> JobState:
+        """Cancel a job: at once while it waits, by a request to the job itself while it runs.
+
+        Returns: REVOKED when it will not run; the state it is in when it has been asked to stop.
+        Raises: UnknownJobError, FinalJobError.
+        """
+        outcome, state = self._backend.cancel(task_id)
+        if outcome == "UNKNOWN":
+            raise UnknownJobError(task_id)
+        if outcome == "FINAL":
+            raise FinalJobError(task_id, JobState(state))
+        return JobState.REVOKED if outcome == "REVOKED" else JobState(state)
+
+    def _completed_from_ledger(self, record: JobRecord) -> JobRecord:
+        owner, task, submitted = (
+            None if value is None else _decoded(value)
+            for value in self._backend.client.hmget(self._keys.ledger(record.task_id), "owner", "task", "submitted")
+        )
+        return JobRecord(
+            **{
+                **{name: getattr(record, name) for name in JobRecord.__slots__},
+                "owner": owner or "",
+                "task": task,
+                "submitted_at": None if submitted is None else _time(int(submitted)),
+            }
+        )
+
+
+def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
+    """A record from the decoded ``celery-task-meta-…`` of this library, of a stock worker or of a stock client."""
+    status = str(meta.get("status", JobState.PENDING))
+    # A job may call ``update_state`` with a word of its own, as Celery allows; to a client it is under way.
+    state = JobState(status) if status in JobState.__members__ else JobState.PROGRESS
+    result = meta.get("result")
+    failure = None
+    if state in (JobState.FAILURE, JobState.REVOKED):
+        failure = _failure(result)
+    files = tuple(
+        JobFile(str(entry["name"]), int(entry["size"]), str(entry["content_type"]))
+        for entry in meta.get("files") or ()
+    )
+    progress = meta.get("progress")
+    return JobRecord(
+        task_id=task_id,
+        task=meta.get("name"),
+        owner=str(meta.get("owner") or ""),
+        state=state,
+        queue=meta.get("queue"),
+        result=result if state is JobState.SUCCESS else None,
+        failure=failure,
+        progress=None if not progress else JobProgress(**progress),
+        files=files,
+        retries=int(meta.get("retries") or 0),
+        submitted_at=_time(meta.get("submitted_at")),
+        started_at=_time(meta.get("started_at")),
+        finished_at=_finished_at(meta.get("date_done")) if state.ready else None,
+        expires_at=_time(meta.get("expires_at")),
+        traceback=meta.get("traceback"),
+    )
+
+
+def _failure(stored: object) -> JobFailure:
+    """From Celery's ``{"exc_type", "exc_message", "exc_module"}``; no class is looked up or called."""
+    if not isinstance(stored, Mapping):
+        return JobFailure(type="Exception", message=str(stored or ""))
+    message = stored.get("exc_message", "")
+    if isinstance(message, (list, tuple)):
+        message = "; ".join(str(part) for part in message)
+    return JobFailure(type=str(stored.get("exc_type", "Exception")), message=str(message))
+
+
+def _time(milliseconds: object) -> datetime | None:
+    if not isinstance(milliseconds, int):
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+
+
+def _finished_at(date_done: object) -> datetime | None:
+    if not isinstance(date_done, str):
+        return None
+    finished = datetime.fromisoformat(date_done)
+    # Celery writes the configured zone's offset; a stock worker with enable_utc off writes none, meaning UTC.
+    return (finished if finished.tzinfo else finished.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _decoded(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
