@@ -1,0 +1,53 @@
+# The commands of this repository. Each sets up what it needs in .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+# One process a core; each has a Redis of its own.
+PYTEST_OPTIONS ?= -n auto --dist loadgroup
+
+.PHONY: help run test lint format bench bench-matching clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+run: $(VENV)/.runtime ## set up and start everything; Ctrl-C stops it
+	@exec $(BIN)/python manage.py up
+
+test: $(VENV)/.dev ## run every test
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
+
+lint: $(VENV)/.dev ## check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## the measures that need no data from elsewhere
+	$(BIN)/python -m bench.onboarding
+	$(BIN)/python -m bench.matching
+
+bench-matching: $(VENV)/.dev ## match the Abt-Buy catalogues through the API: make bench-matching DATA=folder
+	$(BIN)/python -m bench.matching.through_api --data $(DATA)
+
+clean: ## remove the virtual environment and the development data
+	rm -rf $(VENV) var
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is older: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+
+$(VENV)/.runtime: $(VENV)/bin/python requirements.txt constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
