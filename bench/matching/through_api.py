@@ -103,9 +103,8 @@ def main() -> None:
         httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client,
     ):
         quality = measure(client, options.data)
-    print(
-        f"Abt-Buy through the API: precision {quality.precision:.3f}  recall {quality.recall:.3f}  F1 {quality.f1:.3f}"
-    )
+    figures = f"precision {quality.precision:.3f}  recall {quality.recall:.3f}  F1 {quality.f1:.3f}"
+    print(f"Abt-Buy through the API: {figures}")
 
 
 if __name__ == "__main__":

@@ -20,26 +20,40 @@ def evidence(one: str, other: str, makers: tuple[str, str] = ("", "")) -> Eviden
 @pytest.mark.parametrize(
     ("one", "other", "doubt"),
     [
-        ("lever pump 12 v", "lever pump 24 v", "other voltage"),
-        ("lever pump red", "lever pump blue", "other colour"),
-        ("lever pump 7", "lever pump 9", "other numbers"),
-        ("lever pump LP7731", "lever pump LP7751", "similar but other model number"),
-        ("lever pump LP7731A", "lever pump LP7731C", "other variant"),
-        ("lever pump LP7731", "lever pump QX2208", "other model number"),
+        ("12 v", "24 v", "other voltage"),
+        ("pink", "grey", "other colour"),
+        ("907", "909", "other numbers"),
     ],
 )
-def test_a_contradiction_is_named_and_costs(one: str, other: str, doubt: str) -> None:
-    found = evidence(one, other)
+def test_a_contradiction_costs_more_than_other_words(one: str, other: str, doubt: str) -> None:
+    found, neutral = (
+        evidence(f"lever pump {one}", f"lever pump {other}"),
+        evidence("lever pump slim", "lever pump tall"),
+    )
 
     assert found.contradicted
+    assert not neutral.contradicted
     assert found.reason.endswith(f"but {doubt}")
-    # What one side leaves out costs less than what the two sides contradict.
-    assert found.log_odds < evidence(one, "lever pump").log_odds
+    assert found.log_odds < neutral.log_odds
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("LP7731BK", "LP7731BLK"), ("LP7731W", "LP7731WH"), ("SC1AB", "SC1AB1")]
+    ("one", "other", "doubt"),
+    [
+        ("LP7731", "LP7751", "similar but other model number"),
+        ("LP7731A", "LP7731C", "other variant"),
+        ("LP7731", "QX2208", "other model number"),
+    ],
 )
+def test_another_model_number_costs_more_than_none(one: str, other: str, doubt: str) -> None:
+    found = evidence(f"lever pump {one}", f"lever pump {other}")
+
+    assert found.contradicted
+    assert found.reason.endswith(f"but {doubt}")
+    assert found.log_odds < evidence(f"lever pump {one}", "lever pump").log_odds
+
+
+@pytest.mark.parametrize(("one", "other"), [("LP7731BK", "LP7731BLK"), ("LP7731W", "LP7731WH"), ("SC1AB", "SC1AB1")])
 def test_an_abbreviated_or_longer_suffix_is_no_contradiction(one: str, other: str) -> None:
     assert not evidence(f"lever pump {one}", f"lever pump {other}").contradicted
 

@@ -60,8 +60,7 @@ def test_a_colour_code_at_the_end_does_not_hide_the_model() -> None:
 )
 def test_near_misses_of_one_family_do_not_match(one: str, other: str) -> None:
     family = [
-        part(f"Z9{i}", f"{one.rsplit(' ', 2)[0]} {kind}")
-        for i, kind in enumerate(["spare", "kit", "set", "box"])
+        part(f"Z9{i}", f"{one.rsplit(' ', 2)[0]} {kind}") for i, kind in enumerate(["spare", "kit", "set", "box"])
     ]
 
     assert pairs(find_matches([part("A", one), part("B", other), *family, *filler()])) == set()
@@ -115,9 +114,7 @@ def test_chinese_names_match(one: str, other: str) -> None:
 
 
 def test_full_width_letters_are_the_same_letters() -> None:
-    assert pairs(find_matches([part("A", "泵 ＣＰ－３２０５"), part("B", "泵 CP-3205"), *filler()])) == {
-        ("A", "B")
-    }
+    assert pairs(find_matches([part("A", "泵 ＣＰ－３２０５"), part("B", "泵 CP-3205"), *filler()])) == {("A", "B")}
 
 
 def test_rows_without_any_text_match_nothing() -> None:

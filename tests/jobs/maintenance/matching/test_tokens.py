@@ -45,8 +45,6 @@ def test_scripts_without_spaces_are_cut_into_pairs() -> None:
     assert tokens("六角螺栓").words == {"六角", "角螺", "螺栓"}
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("Ｍ８", "m8"), ("Café", "cafe\u0301"), ("  A  b ", "a b"), ("½", "1⁄2")]
-)
+@pytest.mark.parametrize(("one", "other"), [("Ｍ８", "m8"), ("Café", "cafe\u0301"), ("  A  b ", "a b"), ("½", "1⁄2")])
 def test_fold(one: str, other: str) -> None:
     assert fold(one) == fold(other)

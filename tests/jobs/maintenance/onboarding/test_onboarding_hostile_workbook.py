@@ -1,5 +1,4 @@
 """Archives that are no workbook, are broken, or are made to do harm."""
-# ruff: noqa: DTZ001  the times of a workbook carry no zone
 
 import random
 import zipfile

@@ -1,5 +1,4 @@
 """Moments: what is taken, in which zone, and why the rest is not."""
-# ruff: noqa: DTZ001  the times of a workbook carry no zone
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo

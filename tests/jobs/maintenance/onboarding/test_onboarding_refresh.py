@@ -1,5 +1,4 @@
 """The whole refresh, on SQLite and on PostgreSQL."""
-# ruff: noqa: DTZ001  the times of a workbook carry no zone
 
 from collections import Counter
 from collections.abc import Callable

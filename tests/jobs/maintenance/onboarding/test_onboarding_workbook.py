@@ -1,5 +1,4 @@
 """XLSX files: typed cells, formulas, sheets and progress."""
-# ruff: noqa: DTZ001  the times of a workbook carry no zone
 
 import zipfile
 from collections.abc import Callable
