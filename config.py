@@ -9,14 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 from zoneinfo import ZoneInfo
 
+from dotenv import dotenv_values
 from environs import Env, EnvError
 from marshmallow.validate import OneOf, Range
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 #: A socket's path has at most 107 bytes on Linux (unix(7)); a longer one moves to a short directory.
 _LONGEST_SOCKET_PATH = 100
+
+_REDIS_SCHEMES = ("redis", "rediss", "sentinel", "redis+socket")
 
 BROKER_DATABASE = 2
 RESULT_DATABASE = 1
@@ -61,15 +66,18 @@ def load_config(*, role: str = "api") -> Config:
 
     Raises: ConfigError.
     """
-    env = Env()
-    env.read_env(str(Path.cwd() / ".env"), recurse=False)
+    env, file = Env(), Path.cwd() / ".env"
+    env.read_env(file, recurse=False)
+    # environs keeps what the file says to itself, and can only be asked for names that one knows.
+    named = {**dotenv_values(file), **os.environ}
+    celery = {name: text for name, text in named.items() if name.startswith("CELERY_") and text is not None}
     try:
-        return _read(env, role)
+        return _read(env, role, celery)
     except EnvError as error:
         raise ConfigError(_sentence(error)) from error
 
 
-def _read(env: Env, role: str) -> Config:
+def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
     data_dir = Path(env.str("DATA_DIR", "var")).absolute()
     redis_url = env.str("REDIS_URL", "") or None
     embedded = redis_url is None
@@ -81,8 +89,8 @@ def _read(env: Env, role: str) -> Config:
         redis_url=redis_url,
         redis_is_embedded=embedded,
         broker_url=env.str("BROKER_URL", "") or with_database(redis_url, BROKER_DATABASE),
-        result_url=env.str("RESULT_URL", "") or with_database(redis_url, RESULT_DATABASE),
-        database_url=env.str("DATABASE_URL", "") or f"sqlite:///{data_dir / 'taskgate.db'}",
+        result_url=_result_url(env.str("RESULT_URL", "")) or with_database(redis_url, RESULT_DATABASE),
+        database_url=_database_url(env.str("DATABASE_URL", "")) or f"sqlite:///{data_dir / 'taskgate.db'}",
         host=env.str("HOST", "127.0.0.1"),
         port=env.int("PORT", 8000, validate=Range(1, 65535)),
         timezone=_timezone(env.str("TIMEZONE", "UTC")),
@@ -93,7 +101,7 @@ def _read(env: Env, role: str) -> Config:
         api_threads=env.int("API_THREADS", 16, validate=Range(1)),
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
-        celery={name: text for name, text in os.environ.items() if name.startswith("CELERY_")},
+        celery=celery,
     )
 
 
@@ -112,16 +120,50 @@ def with_database(redis_url: str, database: int) -> str:
     Raises: ConfigError for a URL that is not a Redis one.
     """
     hosts = redis_url.split(";")
-    parts = urlsplit(hosts[0])
-    if parts.scheme in ("redis+socket", "unix"):
+    parts = [_split_redis_url("REDIS_URL", host, (*_REDIS_SCHEMES, "unix")) for host in hosts]
+    first = parts[0]
+    if first.scheme in ("redis+socket", "unix"):
+        if parse_qs(first.query).keys() - {"db", "virtual_host"}:
+            # kombu reads a socket's password from there only.
+            raise ConfigError("REDIS_URL wants a socket's password before its path: redis+socket://:password@/path.")
         # Put together by hand: geturl() drops the slashes of a scheme it does not know.
-        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
-    if parts.scheme not in ("redis", "rediss", "sentinel"):
+        return f"redis+socket://{first.netloc}{first.path}?virtual_host={database}"
+    return ";".join(part._replace(path=f"/{database}").geturl() for part in parts)
+
+
+def _split_redis_url(setting: str, url: str, schemes: tuple[str, ...] = _REDIS_SCHEMES) -> SplitResult:
+    """Raises: ConfigError. The address itself is not repeated: it may hold a password."""
+    wanted = (
+        f"{setting} wants a Redis address such as redis://host:6379, rediss://host:6379, "
+        "sentinel://host:26379;sentinel://host:26379 or redis+socket:///path"
+    )
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - urllib checks it only when asked
+    except ValueError as error:
+        raise ConfigError(f"{wanted}, its special characters percent-encoded.") from error
+    if parts.scheme not in schemes:
+        raise ConfigError(f"{wanted}, not one of scheme {parts.scheme!r}.")
+    return parts
+
+
+def _result_url(url: str) -> str:
+    for host in url.split(";") if url else ():
+        _split_redis_url("RESULT_URL", host)
+    return url
+
+
+def _database_url(url: str) -> str:
+    try:
+        if url:
+            make_url(url).get_dialect()
+    except (ArgumentError, ImportError) as error:
+        # Neither the address nor SQLAlchemy's text is repeated: they may hold the password.
         raise ConfigError(
-            "REDIS_URL wants a Redis address such as redis://host:6379, rediss://, sentinel:// or "
-            f"redis+socket:///path, not one of scheme {parts.scheme!r}."
-        )
-    return ";".join(urlsplit(host)._replace(path=f"/{database}").geturl() for host in hosts)
+            "DATABASE_URL wants an SQLAlchemy address of an installed driver, such as "
+            "postgresql+psycopg://user:password@host/name or sqlite:////path/to/file."
+        ) from error
+    return url
 
 
 def _timezone(name: str) -> ZoneInfo:
@@ -132,4 +174,5 @@ def _timezone(name: str) -> ZoneInfo:
 
 
 def _sentence(error: EnvError) -> str:
-    return str(error).replace('Environment variable "', "").replace('" invalid: ', " is not valid: ").strip()
+    variable = str(error).partition('"')[2].partition('"')[0]
+    return f"{variable} is not valid: {' '.join(map(str, getattr(error, 'error_messages', [])))}"

@@ -5,7 +5,7 @@ from flask import Flask
 from app import api_1_0, auth, errors, jobs, request_context, service_pages
 from app.extensions import db, migrate
 from app.file_store import FileStore
-from config import Config, load_config
+from config import Config, ConfigError, load_config
 from libs.flask_celery import CelerySettings, Role, import_jobs, make_celery
 
 
@@ -15,7 +15,10 @@ def create_app(config: Config | None = None) -> Flask:
     Raises: ConfigError, SettingError: a setting that cannot be used, by its name.
     """
     config = config or load_config()
-    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR wants a directory that can be made: {error}.") from error
     app = Flask("taskgate", root_path=__path__[0], static_folder=None)
     app.config.update(
         TESTING=config.testing,

@@ -125,8 +125,8 @@ def handle(error: Exception) -> WerkzeugResponse:
     problem = as_problem(error)
     if problem.status is HTTPStatus.INTERNAL_SERVER_ERROR:
         cause = error.original_exception if isinstance(error, InternalServerError) else error
-        # The path without its query: a query can carry a token.
-        logger.error("Unhandled error in %s %s", request.method, request.path, exc_info=cause)
+        # The path without its query: a query can carry a token. Quoted: it can carry line ends.
+        logger.error("Unhandled error in %s %r", request.method, request.path, exc_info=cause)
     return problem_response(problem)
 
 
@@ -142,6 +142,7 @@ _DETAILS = {
     413: "The request is larger than this service accepts.",
     414: "The address is longer than this service accepts.",
     415: "Send the body as the media type that the documentation names.",
+    416: "The range lies outside of the file; Content-Range has its size.",
 }
 
 
@@ -151,7 +152,8 @@ def _of_http_exception(error: HTTPException) -> ProblemError:
     headers = {
         name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")
     }
-    return ProblemError(status, _DETAILS.get(status.value, status.description or status.phrase), headers=headers)
+    other = f"{status.description or status.phrase}; GET {_api('openapi.json')} says what this service takes."
+    return ProblemError(status, _DETAILS.get(status.value, other), headers=headers)
 
 
 def _api(path: str) -> str:

@@ -113,8 +113,13 @@ class FileStore:
                 yield partial
                 partial.flush()
                 os.fsync(partial.fileno())
+                Path(partial.name).rename(target)
             except BaseException:
                 Path(partial.name).unlink(missing_ok=True)
                 raise
         # The row refers to the file, so the name must be as durable as the row (rename(2), fsync(2)).
-        Path(partial.name).rename(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

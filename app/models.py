@@ -1,11 +1,26 @@
 """What the service keeps in SQL for itself. A job package has models of its own."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, DateTime, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, String, Text, TypeDecorator
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC, read back as one. SQLite gives back what was stored without its zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC, which is what a column without zones then holds."""
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From UTC, or from the zone that the server's session has."""
+        return value if value is None else (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class ApiKey(Base):
@@ -17,9 +32,13 @@ class ApiKey(Base):
     principal: Mapped[str] = mapped_column(String(64), index=True)
     scopes: Mapped[str] = mapped_column(Text)  # separated by spaces, as in OAuth
     secret_hash: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the key's time has passed at ``now``, an aware time."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 class UploadedFile(Base):
@@ -33,4 +52,4 @@ class UploadedFile(Base):
     content_type: Mapped[str] = mapped_column(String(255))
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -35,8 +35,8 @@ _HEADERS = {
     "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
 }
 
-#: Answers that every route can give.
-_COMMON_ERRORS = (401, 403, 500)
+#: Errors that every route can answer, 422 being that of a query argument it does not know. 405 is HTTP's own.
+_COMMON_ERRORS = (401, 403, 422, 500)
 
 
 def build_document(celery_app: Celery) -> dict[str, Any]:
@@ -112,8 +112,7 @@ def _parameter(name: str) -> dict[str, Any]:
 
 def _responses(described: Operation) -> dict[str, Any]:
     answers = {str(status): _answer(status, schema, described) for status, schema in described.answers.items()}
-    # 405 is HTTP's own answer and 422 that of a query argument nobody knows.
-    errors = sorted({*described.errors, *_COMMON_ERRORS, *((422,) if described.query else ())})
+    errors = sorted({*described.errors, *_COMMON_ERRORS})
     return answers | {
         str(status): {
             "description": HTTPStatus(status).phrase,
@@ -128,6 +127,8 @@ def _answer(status: int, schema: type[Schema] | None, described: Operation) -> d
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if schema is None:
         content = {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+    if status == HTTPStatus.NOT_MODIFIED:
+        content = {}
     return {
         "description": HTTPStatus(status).phrase,
         "content": content,
@@ -153,13 +154,12 @@ def _links() -> dict[str, Any]:
 
 
 def _upload_body() -> dict[str, Any]:
-    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    binary = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
     form = {"type": "object", "required": ["file"], "properties": {"file": binary}, "additionalProperties": False}
     return {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "text/csv": {"schema": {"type": "string", "minLength": 1}},
             "application/octet-stream": {"schema": binary},
         },
     }

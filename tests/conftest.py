@@ -19,6 +19,7 @@ from celery import Celery
 from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
+from sqlalchemy import URL, Engine, create_engine
 
 from app import create_app
 from app.api_keys import Scope, create_key
@@ -185,7 +186,7 @@ class Worker:
             )
 
     def wait_ready(self) -> Worker:
-        wait_until(lambda: self._ready_or_dead(), timeout=60, what=f"worker {self.name}")
+        wait_until(self._ready_or_dead, timeout=60, what=f"worker {self.name}")
         return self
 
     def _ready_or_dead(self) -> bool:
@@ -219,3 +220,45 @@ def start_worker(app: Flask, environment: dict[str, str], tmp_path: Path) -> Ite
     yield start
     for worker in workers:
         worker.stop()
+
+
+def _postgresql_binaries() -> Path | None:
+    found = shutil.which("initdb")
+    candidates = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in candidates if (folder / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Engine]:
+    """A server of our own on a unix socket; it refuses to run as root, so root hands it to `postgres`."""
+    binaries = _postgresql_binaries()
+    if binaries is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL's initdb is not installed, and CI must run these tests")
+        pytest.skip("PostgreSQL's initdb is not installed")
+    # Not pytest's tmp_path: its parents are closed to other users, and a socket's path may have only 107
+    # characters.
+    folder = Path(mkdtemp(prefix="taskgate-pg-"))
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_user:
+        shutil.chown(folder, "postgres", "postgres")
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*as_user, str(binaries / program), *arguments], check=True, cwd="/", stdout=subprocess.DEVNULL
+        )
+
+    try:
+        run("initdb", "-D", f"{folder}/data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        run("pg_ctl", "-D", f"{folder}/data", "-l", f"{folder}/log", "-o", options, "-w", "start")
+        try:
+            engine = create_engine(
+                URL.create("postgresql+psycopg", "tester", database="postgres", query={"host": str(folder)})
+            )
+            yield engine
+            engine.dispose()
+        finally:
+            run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder)

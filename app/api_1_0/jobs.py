@@ -1,7 +1,7 @@
 """A principal's own jobs: listing and cancelling."""
 
 import base64
-import binascii
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +17,9 @@ from libs.flask_celery import JobRecord
 
 #: Jobs looked at for one page. A page of a rare filter may be short, or empty, and still have a next one.
 _MOST_SCANNED = 2_000
+
+#: What a cursor holds: when the last job of the page was submitted, in ms, and its task id.
+_POSITION = re.compile(r"([0-9]{1,15}) (.+)", re.DOTALL)
 
 
 class JobList(Resource):  # type: ignore[misc]
@@ -71,7 +74,9 @@ def _write_cursor(position: tuple[int, str]) -> str:
 
 def _read_cursor(cursor: str) -> tuple[int, str]:
     try:
-        submitted, _, task_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        return int(submitted), task_id
-    except (ValueError, binascii.Error) as error:
-        raise ValidationError("Not a cursor that this service gave.", "cursor") from error
+        position = _POSITION.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
+    except ValueError:  # not Base64, or not UTF-8 in it
+        position = None
+    if position is None:
+        raise ValidationError("Not a cursor that this service gave.", "cursor")
+    return int(position[1]), position[2]

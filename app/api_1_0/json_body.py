@@ -12,22 +12,30 @@ from app.errors import ProblemError
 def read_json_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object.
 
-    Raises: ProblemError 415 for another media type, 400 for an empty body or one that is not JSON (RFC 8259: NaN
-        and Infinity are not), 422 for JSON that is not an object. 413 comes from werkzeug.
+    Raises: ProblemError 415 for another media type, 400 for an empty body or one that is not JSON in UTF-8 (RFC 8259:
+        NaN and Infinity are not) or that names a member twice, 422 for JSON that is not an object. 413 comes from
+        werkzeug.
     """
     if not request.is_json:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the params as JSON, with Content-Type: application/json."
         )
     body = request.get_data(cache=False)
+    if request.content_length is None:
+        # A body in chunks was cut at the limit without a word (werkzeug/wsgi.py, LimitedStream.readall); a further
+        # read raises the 413.
+        request.stream.read(1)
     if not body.strip():
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, "The body is empty. Send a JSON object; {} when there are no params."
         )
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-        # Half of a surrogate pair is legal in JSON's grammar and in no encoding.
-        json.dumps(value, ensure_ascii=False).encode()
+        # Given bytes, json.loads would take UTF-16 and UTF-32 too.
+        value = json.loads(
+            body.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_object_of_unique_names
+        )
+        # Half of a surrogate pair is legal in JSON's grammar and in no encoding, and 1e999 in no number type.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, _what_is_wrong(error)) from error
     if not isinstance(value, dict):
@@ -39,6 +47,17 @@ def read_json_object(request: Request) -> dict[str, Any]:
     return value
 
 
+class _RepeatedNameError(ValueError):
+    """An object has two members of one name; readers differ in which one counts (RFC 8259, section 4)."""
+
+
+def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _RepeatedNameError
+    return value
+
+
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
@@ -46,6 +65,8 @@ def _refuse_constant(constant: str) -> None:
 def _what_is_wrong(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+    if isinstance(error, _RepeatedNameError):
+        return "The body names a member of an object twice. Send each once."
     if isinstance(error, RecursionError):
         return "The body is nested too deeply."
     return "The body is not JSON in UTF-8, or holds a number or character that JSON cannot carry."

@@ -40,6 +40,7 @@ class _QueryParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {"query": RAISE}  # noqa: RUF012 - webargs reads this very attribute
 
     def handle_error(self, error: Any, *_: Any, **__: Any) -> Any:
+        error.messages = error.messages["query"]  # by field, without webargs' level for the location
         raise error
 
 
@@ -50,15 +51,16 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
     """Authenticate, parse the query, call, dump what came back with the answer's schema.
 
     The method returns ``(object, status)`` or ``(object, status, headers)``, or a finished ``Response``. With a
-    query schema its loaded values come as ``query``.
+    query schema its loaded values come as ``query``; without one there is no query argument to give.
     """
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def answer(self: Any, **path: Any) -> Any:
             principal = require(described.scope)
+            query = _load_query(described.query or Schema)
             if described.query is not None:
-                path["query"] = _load_query(described.query)
+                path["query"] = query
             returned = method(self, principal, **path)
             if isinstance(returned, Response):
                 return returned

@@ -37,7 +37,15 @@ class Result(Resource):  # type: ignore[misc]
 class ResultFile(Resource):  # type: ignore[misc]
     """``results/{task_id}/files/{name}``"""
 
-    @operation(Operation("Download a file that a job produced", Scope.READ, {200: None}, errors=(404, 410, 503)))
+    @operation(
+        Operation(
+            "Download a file that a job produced",
+            Scope.READ,
+            {200: None, 206: None, 304: None},
+            errors=(404, 410, 416, 503),
+            description="Takes `Range`, so that a download can go on where it broke off, and `If-None-Match`.",
+        )
+    )
     def get(self, principal: Principal, task_id: str, name: str) -> Response:
         """The file's bytes, as an attachment."""
         record = own_record(principal, task_id)

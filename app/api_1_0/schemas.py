@@ -17,7 +17,7 @@ class UtcDateTime(fields.AwareDateTime):
 
 
 def _state() -> fields.Enum[JobState]:
-    return fields.Enum(JobState, by_value=True, metadata={"description": "Celery's state of the job."})
+    return fields.Enum(JobState, by_value=True, required=True, metadata={"description": "Celery's state of the job."})
 
 
 class ProblemSchema(Schema):
@@ -45,7 +45,9 @@ class SubmittedSchema(Schema):
     task = fields.String(required=True)
     state = _state()
     submitted_at = UtcDateTime(required=True)
-    links = fields.Method("get_links", metadata={"type": "object", "additionalProperties": {"type": "string"}})
+    links = fields.Method(
+        "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
+    )
 
     def get_links(self, job: SubmittedJob) -> dict[str, str]:
         """Of the job just accepted."""
@@ -67,6 +69,18 @@ class FailureSchema(Schema):
     message = fields.String(required=True)
 
 
+_JOB_FILE = {
+    "type": "object",
+    "required": ["name", "size", "content_type", "url"],
+    "properties": {
+        "name": {"type": "string"},
+        "size": {"type": "integer", "description": "In bytes."},
+        "content_type": {"type": "string"},
+        "url": {"type": "string", "description": "Where to download it."},
+    },
+}
+
+
 class ResultSchema(Schema):
     """A job and, once it is final, what came of it. A failed job is a 200 with ``error``."""
 
@@ -76,18 +90,21 @@ class ResultSchema(Schema):
     ready = fields.Boolean(attribute="state.ready", required=True, metadata={"description": "The state is final."})
     successful = fields.Function(
         lambda record: record.state is JobState.SUCCESS if record.state.ready else None,
+        required=True,
         metadata={"type": ["boolean", "null"], "description": "null until the state is final."},
     )
     progress = fields.Nested(ProgressSchema, allow_none=True, required=True)
     result = fields.Raw(allow_none=True, required=True)
     error = fields.Nested(FailureSchema, attribute="failure", allow_none=True, required=True)
-    files = fields.Method("get_files", metadata={"type": "array", "items": {"type": "object"}})
+    files = fields.Method("get_files", required=True, metadata={"type": "array", "items": _JOB_FILE})
     submitted_at = UtcDateTime(allow_none=True, required=True)
     started_at = UtcDateTime(allow_none=True, required=True)
     finished_at = UtcDateTime(allow_none=True, required=True)
     retries = fields.Integer(required=True)
     expires_at = UtcDateTime(allow_none=True, required=True)
-    links = fields.Method("get_links", metadata={"type": "object", "additionalProperties": {"type": "string"}})
+    links = fields.Method(
+        "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
+    )
 
     def get_files(self, record: JobRecord) -> list[dict[str, Any]]:
         """What the job produced."""
@@ -141,7 +158,9 @@ class TaskSchema(Schema):
     description = fields.String(required=True)
     queue = fields.Function(lambda spec: spec.queue or "default", metadata={"type": "string"})
     params = fields.Method("get_params", metadata={"type": "object", "description": "JSON Schema of the params."})
-    links = fields.Method("get_links", metadata={"type": "object", "additionalProperties": {"type": "string"}})
+    links = fields.Method(
+        "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
+    )
 
     def get_params(self, spec: JobSpec) -> dict[str, Any]:
         """As OpenAPI 3.1 has it, which is JSON Schema."""

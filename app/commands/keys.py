@@ -1,13 +1,17 @@
 """``manage.py keys``: API keys, made, listed and revoked."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import click
 from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError
 
 from app.api_keys import Scope, create_key, list_keys, revoke_key
 from app.extensions import db
+from app.models import ApiKey
 
 keys = AppGroup("keys", help="API keys: create, list, revoke.")
 
@@ -30,23 +34,44 @@ def create(name: str, scopes: tuple[str, ...], days: int | None) -> None:
     if not _NAME.fullmatch(name):
         raise click.BadParameter("A name has up to 64 letters, digits, '.', '_', '@' and '-'.", param_hint="NAME")
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    key = create_key(db.session(), name, {Scope(scope) for scope in scopes}, expires_at=expires_at)
-    db.session.commit()
+    with _database():
+        key = create_key(db.session(), name, {Scope(scope) for scope in scopes}, expires_at=expires_at)
+        db.session.commit()
     click.echo(key)
 
 
 @keys.command(name="list")
 def list_all() -> None:
     """Show every key's id, principal, scopes and whether it still works."""
-    for key in list_keys(db.session()):
-        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {'revoked' if key.revoked_at else 'active'}")
+    with _database():
+        found = list_keys(db.session())
+    for key in found:
+        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {_condition(key)}")
 
 
 @keys.command()
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
     """Revoke the key with this id."""
-    if not revoke_key(db.session(), key_id):
+    with _database():
+        revoked = revoke_key(db.session(), key_id)
+        db.session.commit()
+    if not revoked:
         raise click.ClickException(f"There is no active key {key_id}; manage.py keys list shows them.")
-    db.session.commit()
     click.echo(f"Revoked. API processes forget the key {key_id} within seconds.")
+
+
+def _condition(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "over" if key.is_over(datetime.now(UTC)) else "active"
+
+
+@contextmanager
+def _database() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise click.ClickException(
+            f"The database cannot be used: {error.orig}. Is DATABASE_URL right, and has manage.py db upgrade run?"
+        ) from error

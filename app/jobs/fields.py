@@ -10,6 +10,16 @@ from app.extensions import db
 from app.file_store import FileStore
 
 
+class WholeNumber(fields.Integer):
+    """An integer as JSON Schema has it: 3 and 3.0 are one number; "3", 3.5 and true are none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+    def _validated(self, value: Any) -> int:
+        return super()._validated(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 class UploadId(fields.String):
     """The ``file_id`` of an upload of the submitter's own; anybody else's counts as missing."""
 

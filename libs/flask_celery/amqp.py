@@ -39,8 +39,9 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         def send_after_record(producer: Any, name: str, message: task_message, **options: Any) -> Any:
             queue = options.get("queue")
             queue_name = getattr(queue, "name", queue) or self.app.conf.task_default_queue
-            arguments = acceptance_arguments(message.headers, queue_name, backend.keys)
-            fresh = backend.accept(arguments)
+            headers = {**message.headers, **(options.get("headers") or {})}  # as Celery puts them together
+            arguments = acceptance_arguments(headers, queue_name, backend.keys)
+            fresh = backend.accept_job(arguments)
             try:
                 return send(producer, name, message, **options)
             except Exception:

@@ -2,8 +2,8 @@
 
 Three differences from ``celery.backends.redis``:
 
-* ``on_task_call`` does nothing. Celery subscribes to each result it publishes, on a socket that nobody reads in a
-  process that only submits (PITFALLS: 556 bytes a publish). ``AsyncResult.get()`` still subscribes on demand.
+* Publishing subscribes to nothing. Celery subscribes to each result it publishes, on a socket that nobody reads in a
+  process that only submits (PITFALLS: 556 bytes a publish). ``get()`` still subscribes on demand.
 * A state is stored by one script that refuses once the job is final, where Celery reads, decides in Python and
   then writes (``celery/backends/base.py:1367``), so that a late writer could overwrite a FAILURE or REVOKED.
 * The record keeps our fields beside Celery's, so that the results endpoint reads one key.
@@ -12,18 +12,18 @@ Three differences from ``celery.backends.redis``:
 import time
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from celery import states
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import BackendStoreError, TaskRevokedError
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.errors import SettingError
-from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
 from libs.flask_celery.records import JobRecords
 from libs.flask_celery.scripts import ACCEPT, CANCEL, STORE
-from libs.flask_celery.states import JobState
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
@@ -32,12 +32,10 @@ DEFAULT_RETENTION = 7 * 24 * 3600
 class JobBackendMixin(RedisBackend):  # type: ignore[misc]
     """What our backends do differently; the class to use is one of those below."""
 
+    ResultConsumer = OnDemandResultConsumer
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.compression:
-            raise SettingError(
-                "result_compression", "is not supported: other readers of the results could not see a job's state"
-            )
         # Celery may have added a separator to the configured prefix, so the result is what counts.
         self.keys = RecordKeys(bytes_to_str(self.task_keyprefix).removesuffix("celery-task-meta-"))
         self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
@@ -49,6 +47,13 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""
 
+    def _add_pending_result(self, task_id: str, result: Any, weak: bool = False) -> None:
+        """Keep in mind whom to tell. Weakly, as a group does with its parts, subscribes to nothing."""
+        if weak:
+            self._pending_results.weak.setdefault(task_id, WeakValueDictionary())[id(result)] = result
+        else:
+            super()._add_pending_result(task_id, result)
+
     def mark_as_done(
         self,
         task_id: str,
@@ -59,9 +64,42 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
     ) -> None:
         """Store success. With ``ignore_result`` the value is dropped, but the job's end is still on record."""
         ignored = not store_result or getattr(request, "ignore_result", False)
-        if ignored and request is not None and not getattr(request, "is_eager", False):
+        if ignored and _runs_in_worker(request):
             self.store_result(task_id, None, state, request=request)
         super().mark_as_done(task_id, result, request, store_result, state)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: str | None = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        state: str = states.FAILURE,
+    ) -> None:
+        """Store failure, with ``ignore_result`` too: what is ignored is the value, not that the job has ended."""
+        store_result = store_result or _runs_in_worker(request)
+        super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
+
+    def mark_as_revoked(
+        self,
+        task_id: str,
+        reason: str = "",
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.REVOKED,
+    ) -> None:
+        """Store that the job will not run, with ``ignore_result`` too."""
+        super().mark_as_revoked(task_id, reason, request, store_result or _runs_in_worker(request), state)
+
+    def return_chord_part(self, request: Any) -> None:
+        """Tell the chord of a job that is final how it ended; telling it twice changes nothing.
+
+        A part that was cancelled in its queue has told nobody, nor has one whose worker died right after storing.
+        """
+        meta = self._get_task_meta_for(request.id)
+        self.on_chord_part_return(request, meta["status"], meta["result"])
 
     def _store_result(
         self,
@@ -72,11 +110,20 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         request: Any = None,
         **kwargs: Any,
     ) -> Any:
+        if getattr(request, "id", task_id) != task_id:
+            request = None  # a job may update_state() of another one; what it knows of itself is not about that one
         self.store_state(task_id, result, state, traceback=traceback, request=request)
         return result
 
     def store_state(
-        self, task_id: str, result: Any, state: str, *, traceback: str | None = None, request: Any = None
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        *,
+        traceback: str | None = None,
+        request: Any = None,
+        **retry_policy: Any,
     ) -> bool:
         """Store a state and wake who waits for it. ``result`` is as Celery stores it, exceptions prepared.
 
@@ -87,19 +134,23 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         meta["task_id"] = task_id
         if getattr(request, "active_job", None) is None:
             # Stored from outside the run (a time limit, a lost child, a chord's outcome): keep what it had said.
-            for name, value in self._known_fields(task_id).items():
-                if meta.get(name) is None:
-                    meta[name] = value
+            for name, value in (self._known_fields(task_id) or fields_of_caller()).items():
+                meta[name] = meta.get(name) or value
         payload = self.encode(meta)
         if len(payload) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
         ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
         stored, cancel, before = self.ensure(
-            self._run_store, (task_id, payload, state, ttl, meta.get("owner") or "", meta.get("name") or "")
+            self._run_store,
+            (task_id, payload, state, ttl, meta.get("owner") or "", meta.get("name") or ""),
+            **retry_policy,
         )
         if request is not None:
+            request.reported = True
             request.refused_state = None if stored else before.decode()
             request.cancel_requested = bool(cancel)
+        if stored and cancel and state == states.RETRY:
+            self.cancel(task_id)  # it has been asked to stop, so it does not wait for another run
         return bool(stored)
 
     def _run_store(self, task_id: str, payload: str, state: str, ttl: int, owner: str, task: str) -> list[Any]:
@@ -109,7 +160,7 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         )
         return result
 
-    def accept(self, arguments: list[Any]) -> bool:
+    def accept_job(self, arguments: list[Any]) -> bool:
         """Write the record of a job about to be published elsewhere. Returns: whether it is new."""
         database = self.connparams["db"]
         return bool(self.ensure(self._accept_script, ([""], ["", database, database, *arguments])))
@@ -145,7 +196,7 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         if payload is None:
             return {}
         meta: Mapping[str, Any] = self.decode(payload)
-        return {name: meta[name] for name in _KEPT_FIELDS if name in meta}
+        return {name: meta[name] for name in KEPT_FIELDS if name in meta}
 
     def _get_result_meta(
         self,
@@ -158,7 +209,7 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
     ) -> dict[str, Any]:
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, format_date, encode)
         if request is not None and getattr(request, "task", None):
-            meta.update(_fields_of_request(request))
+            meta.update(fields_of_request(request))
         if state in states.READY_STATES:
             ttl = self.failure_expires if state == states.FAILURE else self.expires
             meta["expires_at"] = _now() + ttl * 1000 if ttl else None
@@ -168,43 +219,8 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         return (ttl + self.retention) * 1000
 
 
-def pending_meta(headers: Mapping[str, Any], facts: SubmissionFacts, queue: str) -> dict[str, Any]:
-    """The record of a job that has just been accepted, from the headers of its message."""
-    return {
-        "status": JobState.PENDING.value,
-        "result": None,
-        "traceback": None,
-        "children": [],
-        "date_done": None,
-        "task_id": headers["id"],
-        "name": headers["task"],
-        "queue": queue,
-        "retries": headers.get("retries") or 0,
-        "owner": facts.owner,
-        "submitted_at": facts.submitted_at,
-        "request_id": facts.request_id,
-    }
-
-
-_KEPT_FIELDS = ("name", "queue", "retries", "owner", "submitted_at", "request_id", "started_at", "progress", "files")
-
-
-def _fields_of_request(request: Any) -> dict[str, Any]:
-    facts = SubmissionFacts.of_header(getattr(request, HEADER, None))
-    delivery = getattr(request, "delivery_info", None) or {}
-    job = getattr(request, "active_job", None)
-    fields: dict[str, Any] = {
-        "name": request.task,
-        "queue": delivery.get("routing_key"),
-        "retries": getattr(request, "retries", 0) or 0,
-        "worker": getattr(request, "hostname", None),
-        "owner": facts.owner if facts else "",
-        "submitted_at": facts.submitted_at if facts else None,
-        "request_id": facts.request_id if facts else None,
-    }
-    if job is not None:
-        fields.update(job.record_fields())
-    return fields
+def _runs_in_worker(request: Any) -> bool:
+    return request is not None and not getattr(request, "is_eager", False)
 
 
 def _now() -> int:

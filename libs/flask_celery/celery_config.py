@@ -5,22 +5,18 @@ must wait and go on. So there are two roles, and what differs stands in :func:`_
 :func:`_worker_settings`.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from celery.app.defaults import NAMESPACES, flatten
-
 from libs.flask_celery.errors import SettingError
+from libs.flask_celery.overrides import typed_overrides
 from libs.flask_celery.transport import OPTION, RecordPlace
 
 #: Seconds the API waits for Redis before it answers 503, per step (connect, read).
 API_TIMEOUT = 0.4
-
-ENVIRONMENT_PREFIX = "CELERY_"
 
 
 class Role(StrEnum):
@@ -45,10 +41,6 @@ class CelerySettings:
 
 def celery_config(settings: CelerySettings) -> dict[str, Any]:
     """The whole configuration. Raises: SettingError for an override that Celery does not know or cannot take."""
-    broker_options: dict[str, Any] = {}
-    place = record_place(settings.broker_url, settings.result_url)
-    if place is not None:
-        broker_options[OPTION] = place.to_option()
     config: dict[str, Any] = {
         "broker_url": settings.broker_url,
         "result_backend": settings.result_url,
@@ -78,13 +70,20 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         # The worker's own log set-up replaces the root logger's handlers unless told not to.
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
-        "task_routes": [route_job],
     }
-    role = _api_settings() if settings.role is Role.API else _worker_settings()
-    broker_options.update(role.pop("broker_transport_options"))
-    config |= role
-    config["broker_transport_options"] = broker_options
-    return _merged(config, typed_overrides(settings.overrides))
+    config |= _api_settings() if settings.role is Role.API else _worker_settings()
+    config = _merged(config, typed_overrides(settings.overrides))
+    if config.get("result_compression"):
+        raise SettingError(
+            "CELERY_RESULT_COMPRESSION", "is not supported: other readers of the results could not see a job's state"
+        )
+    # The operator's routes are asked first, and the job's own queue is for what they leave open.
+    routes = config.get("task_routes") or []
+    config["task_routes"] = [*(routes if isinstance(routes, list) else [routes]), route_job]
+    place = _record_place_of(config)
+    if place is not None:
+        config["broker_transport_options"] = {**config["broker_transport_options"], OPTION: place.to_option()}
+    return config
 
 
 def _api_settings() -> dict[str, Any]:
@@ -92,6 +91,9 @@ def _api_settings() -> dict[str, Any]:
     return {
         "task_publish_retry": False,
         "broker_connection_timeout": API_TIMEOUT,
+        # One for each thread that may publish: with Redis silent, a thread that waits for another's connection would
+        # add that one's time-out to its own. They are made as they are needed.
+        "broker_pool_limit": 64,
         "broker_pool_acquire_timeout": API_TIMEOUT,
         "redis_socket_timeout": API_TIMEOUT,
         "redis_socket_connect_timeout": API_TIMEOUT,
@@ -119,7 +121,7 @@ def _worker_settings() -> dict[str, Any]:
     }
 
 
-def record_place(broker_url: str, result_url: str) -> RecordPlace | None:
+def record_place(broker_url: str, result_url: str, prefix: str = "") -> RecordPlace | None:
     """Where the records are, seen from the broker's connection; None when they are on another server.
 
     Only then can one script write both. Sentinel URLs count as one server when they name the same hosts.
@@ -127,14 +129,29 @@ def record_place(broker_url: str, result_url: str) -> RecordPlace | None:
     broker, result = _server_and_database(broker_url), _server_and_database(result_url)
     if broker is None or result is None or broker[0] != result[0]:
         return None
-    return RecordPlace(database=result[1])
+    return RecordPlace(database=result[1], prefix=prefix)
+
+
+def _record_place_of(config: Mapping[str, Any]) -> RecordPlace | None:
+    """From what the environment has left of the configuration."""
+    broker_url = config.get("broker_write_url") or config["broker_url"]
+    prefix = config.get("result_backend_transport_options", {}).get("global_keyprefix") or ""
+    if prefix and prefix[-1] not in ":_-.":
+        prefix += "_"  # as Celery does (celery/backends/base.py, _add_global_keyprefix)
+    return record_place(broker_url, config["result_backend"], prefix)
 
 
 def _server_and_database(url: str) -> tuple[str, int] | None:
-    parts = urlsplit(url.split(";", 1)[0])
-    if parts.scheme in ("redis", "rediss", "sentinel"):
+    hosts = url.split(";")
+    parts = urlsplit(hosts[0])
+    if parts.scheme == "sentinel":
         database = parts.path.strip("/") or "0"
-        server = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"
+        server = f"sentinel://{','.join(sorted(_host_and_port(host, 26379) for host in hosts))}"
+    elif len(hosts) > 1:
+        return None  # servers that stand in for one another
+    elif parts.scheme in ("redis", "rediss"):
+        database = parts.path.strip("/") or "0"
+        server = f"{parts.scheme}://{_host_and_port(url, 6379)}"
     elif parts.scheme == "redis+socket":
         database = dict(pair.partition("=")[::2] for pair in parts.query.split("&")).get("virtual_host", "0")
         server = parts.path
@@ -145,80 +162,15 @@ def _server_and_database(url: str) -> tuple[str, int] | None:
     return server, int(database.strip("/"))
 
 
+def _host_and_port(url: str, default_port: int) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or default_port}"
+
+
 def route_job(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, Any] | None:
     """Celery's router for ``@job(queue=…)``; a queue named at publish is stronger."""
     spec = getattr(task, "job_spec", None)
     return {"queue": spec.queue} if spec is not None and spec.queue else None
-
-
-def typed_overrides(overrides: Mapping[str, str]) -> dict[str, Any]:
-    """``CELERY_TASK_TIME_LIMIT=60`` as ``{"task_time_limit": 60}``, each value of the type Celery gives the setting.
-
-    Raises: SettingError naming the variable: unknown (with the nearest real name), or not of its type.
-    """
-    options = dict(flatten(NAMESPACES))
-    typed: dict[str, Any] = {}
-    for variable, text in overrides.items():
-        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        option = options.get(name)
-        if option is None:
-            nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.0)[0]
-            raise SettingError(
-                variable, f"is not a Celery setting; did you mean {ENVIRONMENT_PREFIX}{nearest.upper()}?"
-            )
-        try:
-            typed[name] = _typed(option.type, text)
-        except ValueError as error:
-            raise SettingError(variable, f"wants {_wanted(option.type)}, not {text!r}") from error
-    return typed
-
-
-def _typed(kind: str, text: str) -> Any:
-    match kind:
-        case "int":
-            return int(text)
-        case "float":
-            return float(text)
-        case "bool":
-            return _truth(text)
-        case "tuple" | "list":
-            return [part.strip() for part in text.split(",") if part.strip()]
-        case "dict" | "any":
-            return _json_or_text(kind, text)
-        case _:
-            return text
-
-
-def _truth(text: str) -> bool:
-    lowered = text.strip().lower()
-    if lowered in ("1", "true", "yes", "on"):
-        return True
-    if lowered in ("0", "false", "no", "off"):
-        return False
-    raise ValueError(text)
-
-
-def _json_or_text(kind: str, text: str) -> Any:
-    import json  # noqa: PLC0415 - only where such a setting is used
-
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        if kind == "dict":
-            raise
-        return text
-    if kind == "dict" and not isinstance(value, dict):
-        raise ValueError(text)
-    return value
-
-
-def _wanted(kind: str) -> str:
-    return {
-        "int": "a whole number",
-        "float": "a number of seconds or the like",
-        "bool": "true or false",
-        "dict": "a JSON object",
-    }.get(kind, f"a {kind}")
 
 
 def _merged(config: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

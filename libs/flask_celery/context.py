@@ -2,17 +2,17 @@
 ``on_retry`` and ``after_return``.
 
 A Task subclass can wrap only ``run``; Celery calls the other hooks around it. So the context is pushed when Celery
-says ``task_prerun`` and popped at ``task_postrun``. An execution inside a context of the same application (eager,
-or nested in another job) uses that one: its caller's ``g`` and ``db.session`` are what it should see.
+says ``task_prerun`` and popped at ``task_postrun``. An eager execution inside a context of the same application
+uses that one: its caller's ``g`` and ``db.session`` are what it should see. A worker's execution always has its own.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from celery import signals
 from flask import Flask, current_app, g, has_app_context
+from flask.ctx import AppContext
+from flask.globals import app_ctx
 
 from libs.flask_celery.current_job import ActiveJob
 from libs.flask_celery.database import dispose_engines
@@ -21,19 +21,8 @@ from libs.flask_celery.facts import HEADER, SubmissionFacts
 logger = logging.getLogger(__name__)
 
 
-def in_context_of(app: Flask) -> bool:
-    """Whether this code already runs in a context of ``app``."""
+def _in_context_of(app: Flask) -> bool:
     return has_app_context() and current_app._get_current_object() is app  # type: ignore[attr-defined]
-
-
-@contextmanager
-def app_context_or_current(app: Flask) -> Iterator[None]:
-    """A context of ``app``: the current one where there is one, else a new one."""
-    if in_context_of(app):
-        yield
-    else:
-        with app.app_context():
-            yield
 
 
 def connect_signals() -> None:
@@ -48,13 +37,14 @@ def _push_context(task: Any = None, **_: Any) -> None:
         return
     request = task.request
     try:
-        if not in_context_of(app):
+        if not (request.is_eager and _in_context_of(app)):
             context = app.app_context()
             context.push()
             request.flask_context = context
-            _fill_g(request)
+            fill_g(request)
         if not request.is_eager:
             request.active_job = ActiveJob(task.backend, request)
+            request.reported = False
             request.cancel_requested = False
             request.refused_state = None
     except Exception:
@@ -71,13 +61,21 @@ def _pop_context(task: Any = None, **_: Any) -> None:
         return
     request.flask_context = None
     try:
+        _pop_what_the_job_left_open(request.id, context)
         context.pop()
     except Exception:
         logger.exception("The app context of job %s could not be closed", request.id)
         raise
 
 
-def _fill_g(request: Any) -> None:
+def _pop_what_the_job_left_open(task_id: str, context: AppContext) -> None:
+    """A job that pushes a context and does not pop it would leave its own behind, database session and all."""
+    while has_app_context() and (left := app_ctx._get_current_object()) is not context:  # type: ignore[attr-defined]
+        logger.error("Job %s has left an app context open; what it did in there is not committed", task_id)
+        left.pop()
+
+
+def fill_g(request: Any) -> None:
     """The submitter's facts, under the names the HTTP side uses for its own caller."""
     facts = SubmissionFacts.of_header(getattr(request, HEADER, None))
     g.principal = facts.owner if facts else ""

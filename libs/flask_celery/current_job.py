@@ -1,5 +1,6 @@
 """``current_job``: what a running job can say about itself and ask about itself."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from libs.flask_celery.states import JobState
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
+
+logger = logging.getLogger(__name__)
 
 #: Progress calls nearer together than this, in seconds, are kept back, so that a tight loop cannot flood Redis.
 PROGRESS_INTERVAL = 0.1
@@ -56,6 +59,7 @@ class ActiveJob:
         self._files: list[JobFile] = []
         self._progress_due = 0.0
         self._cancel_check_due = 0.0
+        self._closed = False
 
     @property
     def task_id(self) -> str | None:
@@ -68,11 +72,19 @@ class ActiveJob:
         now = time.monotonic()
         if not self._request.cancel_requested and now >= self._cancel_check_due:
             self._cancel_check_due = now + PROGRESS_INTERVAL
-            self._request.cancel_requested = self._backend.cancel_requested(self._request.id)
+            try:
+                self._request.cancel_requested = self._backend.cancel_requested(self._request.id)
+            except self._backend.connection_errors:
+                logger.warning("Job %s cannot be asked to stop while Redis is away", self._request.id, exc_info=True)
         return bool(self._request.cancel_requested)
 
     def progress(self, current: int, total: int | None = None, message: str = "") -> None:
-        """Say how far the job is; what comes too soon after the last word is kept for the next."""
+        """Say how far the job is; what comes too soon after the last word is kept for the next.
+
+        While Redis is away it is kept too: progress is news, and no news is worth a job's failing for it.
+        """
+        if self._closed:
+            return
         self._progress = JobProgress(current, total, message)
         now = time.monotonic()
         is_last = total is not None and current >= total
@@ -80,7 +92,13 @@ class ActiveJob:
             return
         self._progress_due = now + PROGRESS_INTERVAL
         shown = {"current": current, "total": total, "message": message}
-        stored = self._backend.store_state(self._request.id, shown, JobState.PROGRESS.value, request=self._request)
+        try:
+            stored = self._backend.store_state(
+                self._request.id, shown, JobState.PROGRESS.value, request=self._request, max_retries=0
+            )
+        except self._backend.connection_errors:
+            logger.warning("The progress of job %s could not be stored", self._request.id, exc_info=True)
+            return
         if not stored or self._request.cancel_requested:
             raise JobCancelled(self._request.id)
 
@@ -88,6 +106,10 @@ class ActiveJob:
         """Hand the file to the application's store."""
         store: JobFileStore = current_app.extensions["job_files"]
         self._files.append(store.keep(self._request.id, name, source, content_type))
+
+    def close(self) -> None:
+        """The run is over. A hook may still say something, which is not news and cannot be cancelled."""
+        self._closed = True
 
     def record_fields(self) -> dict[str, Any]:
         """What the record says of this run beside Celery's own fields."""

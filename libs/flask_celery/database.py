@@ -37,5 +37,6 @@ def dispose_engines(app: Flask) -> None:
 
 
 def _session(app: Flask) -> Any:
+    """The session itself, not the proxy, which is another one in a context that the job may open."""
     database = app.extensions.get("sqlalchemy")
-    return None if database is None else database.session
+    return None if database is None else database.session()

@@ -4,24 +4,33 @@ from libs.flask_celery.states import JobState
 
 
 class FlaskCeleryError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base of every error this library raises on purpose.
+
+    ``args`` are what the constructor takes, so that a job that fails with one crosses from its process as it is.
+    """
 
 
 class SettingError(FlaskCeleryError):
     """A setting cannot be used; the message names it and says what it wants."""
 
     def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name}: {problem}")
+        super().__init__(name, problem)
         self.name = name
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
 
 
 class UnknownTaskError(FlaskCeleryError):
     """No task of this name can be submitted."""
 
     def __init__(self, task: str) -> None:
-        super().__init__(f"There is no task {task!r}.")
+        super().__init__(task)
         self.task = task
+
+    def __str__(self) -> str:
+        return f"There is no task {self.task!r}."
 
 
 class InvalidParamsError(FlaskCeleryError):
@@ -41,26 +50,35 @@ class UnknownJobError(FlaskCeleryError):
     """No job of this id was ever accepted here, as far as is still known."""
 
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"There is no job {task_id!r}.")
+        super().__init__(task_id)
         self.task_id = task_id
+
+    def __str__(self) -> str:
+        return f"There is no job {self.task_id!r}."
 
 
 class ExpiredJobError(FlaskCeleryError):
     """The job was here and final, and its result has passed its time to live."""
 
     def __init__(self, task_id: str, owner: str) -> None:
-        super().__init__(f"The result of job {task_id!r} has expired.")
+        super().__init__(task_id, owner)
         self.task_id = task_id
         self.owner = owner
+
+    def __str__(self) -> str:
+        return f"The result of job {self.task_id!r} has expired."
 
 
 class FinalJobError(FlaskCeleryError):
     """The job is final, so it cannot be cancelled any more."""
 
     def __init__(self, task_id: str, state: JobState) -> None:
-        super().__init__(f"Job {task_id!r} is already {state}.")
+        super().__init__(task_id, state)
         self.task_id = task_id
         self.state = state
+
+    def __str__(self) -> str:
+        return f"Job {self.task_id!r} is already {self.state}."
 
 
 class BrokerUnavailableError(FlaskCeleryError):

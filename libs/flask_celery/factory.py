@@ -3,10 +3,13 @@
 from typing import Any
 
 from celery import Celery
+from celery.result import AsyncResult
 from flask import Flask
+from kombu.utils import cached_property
 
 from libs.flask_celery import transport
 from libs.flask_celery.amqp import JobAMQP
+from libs.flask_celery.awaiting import OnDemandResult
 from libs.flask_celery.celery_config import CelerySettings, celery_config
 from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.loader import JobLoader
@@ -19,6 +22,12 @@ class FlaskCelery(Celery):  # type: ignore[misc]
     def __init__(self, flask_app: Flask, **options: Any) -> None:
         self.flask_app = flask_app
         super().__init__(flask_app.import_name, **options)
+
+    @cached_property  # type: ignore[untyped-decorator]
+    def AsyncResult(self) -> type[AsyncResult]:  # noqa: N802 - Celery's name
+        """Subscribes to nothing before somebody waits."""
+        result: type[AsyncResult] = self.subclass_with_self(OnDemandResult)
+        return result
 
 
 def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:

@@ -101,9 +101,9 @@ class JobRecords:
                 return
             offset += len(page)
             entries = [(int(score), _decoded(member)) for member, score in page]
-            if before is not None:
-                entries = [entry for entry in entries if entry < before]
-            yield from self._records(entries)
+            # Jobs that came in meanwhile push the ranks on: what was read before is not read again.
+            position, before = before, min(entries[-1], before or entries[-1])
+            yield from self._records([entry for entry in entries if position is None or entry < position])
 
     def _records(self, entries: Sequence[tuple[int, str]]) -> Iterator[tuple[int, JobRecord]]:
         if not entries:
@@ -136,7 +136,7 @@ class JobRecords:
             **{
                 **{name: getattr(record, name) for name in JobRecord.__slots__},
                 "owner": owner or "",
-                "task": task,
+                "task": task or None,
                 "submitted_at": None if submitted is None else _time(int(submitted)),
             }
         )

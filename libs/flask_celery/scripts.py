@@ -5,8 +5,9 @@ usually are two databases of one Redis, and a script may SELECT (its choice ends
 2.8.12). ``STORE`` and ``CANCEL`` run on the result database.
 """
 
-#: Writes the record and pushes the message, or neither. A job that is known already (a retry, a publish repeated
-#: after a lost reply) keeps its record; the message is pushed all the same, as Celery would.
+#: Writes the record and pushes the message, or neither: Redis undoes nothing of a script that fails half-way, so the
+#: push, the one step that can fail, comes before all but the claim on the id. A job that is known already (a retry, a
+#: publish repeated after a lost reply) keeps its record; the message is pushed all the same, as Celery would.
 #: KEYS: 1 the queue's list. Returns 1 when the record is new.
 ACCEPT = """
 local message, broker_db, record_db = ARGV[1], ARGV[2], ARGV[3]
@@ -14,14 +15,19 @@ local meta, ledger, owner_index = ARGV[4], ARGV[5], ARGV[6]
 local task_id, record, now, owner, task = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 redis.call('SELECT', record_db)
 local fresh = redis.call('HSETNX', ledger, 'state', 'PENDING')
+if message ~= '' then
+  redis.call('SELECT', broker_db)
+  local pushed = redis.pcall('LPUSH', KEYS[1], message)
+  redis.call('SELECT', record_db)
+  if type(pushed) == 'table' and pushed.err then
+    if fresh == 1 then redis.call('DEL', ledger) end
+    return pushed
+  end
+end
 if fresh == 1 then
   redis.call('HSET', ledger, 'owner', owner, 'task', task, 'submitted', now)
   redis.call('SET', meta, record)
   redis.call('ZADD', owner_index, now, task_id)
-end
-if message ~= '' then
-  redis.call('SELECT', broker_db)
-  redis.call('LPUSH', KEYS[1], message)
 end
 return fresh
 """
@@ -45,6 +51,13 @@ local function finish(meta, ledger, retired, owner_prefix, task_id, record, stat
   redis.call('PUBLISH', meta, record)
 end
 local final = {SUCCESS = true, FAILURE = true, REVOKED = true}
+-- A stock worker ends a job in the record alone: it knows no ledger. Celery's JSON begins with the status.
+local function known_state(meta, ledger)
+  local state = redis.call('HGET', ledger, 'state')
+  if state and final[state] then return state end
+  local written = string.match(redis.call('GETRANGE', meta, 0, 40), '^{%s*"status":%s*"(%u+)"')
+  return final[written or ''] and written or state
+end
 """
 
 #: Stores a state unless the job is final already. KEYS: meta, ledger, retired. ARGV: record, state, ttl (s),
@@ -55,11 +68,12 @@ STORE = (
     + """
 local meta, ledger, retired = KEYS[1], KEYS[2], KEYS[3]
 local record, state, ttl, keep, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local known = redis.call('HMGET', ledger, 'state', 'cancel')
-if known[1] and final[known[1]] then
-  return {0, known[2] or '', known[1]}
+local before = known_state(meta, ledger)
+local cancel = redis.call('HGET', ledger, 'cancel') or ''
+if before and final[before] then
+  return {0, cancel, before}
 end
-if not known[1] then
+if not before then
   -- Published by a client that is not ours: the first word we hear of it is its start.
   redis.call('HSET', ledger, 'owner', ARGV[8], 'task', ARGV[9], 'submitted', now)
   redis.call('ZADD', ARGV[7] .. ARGV[8], now, ARGV[6])
@@ -71,7 +85,7 @@ else
   redis.call('HSET', ledger, 'state', state)
   redis.call('PUBLISH', meta, record)
 end
-return {1, known[2] or '', known[1] or ''}
+return {1, cancel, before or ''}
 """
 )
 
@@ -83,7 +97,7 @@ CANCEL = (
     + """
 local meta, ledger, retired = KEYS[1], KEYS[2], KEYS[3]
 local record, ttl, keep, now = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local state = redis.call('HGET', ledger, 'state')
+local state = known_state(meta, ledger)
 if not state then return {'UNKNOWN', ''} end
 if final[state] then return {'FINAL', state} end
 if state == 'PENDING' or state == 'RETRY' then

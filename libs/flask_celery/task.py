@@ -1,22 +1,17 @@
 """``ContextTask``: the Task class of every task of an app that ``make_celery`` builds."""
 
-import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 from celery import Task, states
 from celery.exceptions import Ignore, TaskRevokedError
 
-from libs.flask_celery.context import app_context_or_current
 from libs.flask_celery.database import job_transaction
 from libs.flask_celery.errors import JobCancelled
 from libs.flask_celery.states import JobState
 
 if TYPE_CHECKING:
     from libs.flask_celery.jobs import JobSpec
-
-#: Hooks that Celery also calls in a worker's parent process, where no ``task_prerun`` has pushed a context:
-#: on_failure after a hard time limit, on_retry after a lost child.
-_PARENT_HOOKS = ("on_failure", "on_retry")
 
 
 class ContextTask(Task):  # type: ignore[misc]
@@ -28,16 +23,8 @@ class ContextTask(Task):  # type: ignore[misc]
     abstract = True
     #: Set by ``@job``; a plain ``shared_task`` has none and is not offered over HTTP.
     job_spec: "JobSpec | None" = None
-
-    @classmethod
-    def on_bound(cls, app: Any) -> None:
-        """Give the hooks that may run in the parent process a context there."""
-        if not hasattr(app, "flask_app"):
-            return
-        for name in _PARENT_HOOKS:
-            hook = getattr(cls, name)
-            if not hasattr(hook, "wraps_hook"):
-                setattr(cls, name, _with_context(hook))
+    #: Read by the worker, which imports it when it starts to consume.
+    Request = "libs.flask_celery.request:JobRequest"
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Skip a job that turned out to be final, or cancelled, when the worker reported its start."""
@@ -60,11 +47,20 @@ class ContextTask(Task):  # type: ignore[misc]
         except JobCancelled:
             self._store_cancelled()
             raise Ignore from None
+        finally:
+            if getattr(request, "active_job", None) is not None:
+                request.active_job.close()
 
     def _skip_when_over(self) -> None:
         """Raises: Ignore, upon which Celery acknowledges the message and stores nothing."""
         request = self.request
+        if not getattr(request, "reported", True):
+            # Celery reports no start with ignore_result or without task_track_started; it is what claims the job.
+            where = {"pid": os.getpid(), "hostname": request.hostname}
+            self.backend.store_state(request.id, where, JobState.STARTED.value, request=request)
         if getattr(request, "refused_state", None):
+            if request.chord:
+                self.backend.return_chord_part(request)
             raise Ignore
         if getattr(request, "cancel_requested", False):
             self._store_cancelled()
@@ -75,13 +71,3 @@ class ContextTask(Task):  # type: ignore[misc]
         self.backend.store_state(self.request.id, reason, JobState.REVOKED.value, request=self.request)
         if self.request.chord:
             self.backend.on_chord_part_return(self.request, states.REVOKED, reason)
-
-
-def _with_context(hook: Any) -> Any:
-    @functools.wraps(hook)
-    def in_context(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with app_context_or_current(self.app.flask_app):
-            return hook(self, *args, **kwargs)
-
-    in_context.wraps_hook = True  # type: ignore[attr-defined]
-    return in_context

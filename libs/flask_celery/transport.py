@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 from redis.exceptions import NoScriptError
 
-from libs.flask_celery.backend import pending_meta
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.record_fields import pending_meta
 from libs.flask_celery.scripts import ACCEPT
 
 #: The key of ``broker_transport_options`` under which :class:`RecordPlace` stands.
@@ -116,7 +116,11 @@ class SentinelTransport(kombu_redis.SentinelTransport):  # type: ignore[misc]
 
 
 def install() -> None:
-    """Make kombu use these transports. kombu caches the class per URL scheme, so this comes before first use."""
-    for alias in ("redis", "rediss"):
-        TRANSPORT_ALIASES[alias] = f"{__name__}:Transport"
-    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"
+    """Make kombu use these transports.
+
+    kombu caches the class per alias: whatever has looked at a Redis URL before, ``Connection(url).as_uri()`` is
+    enough, would otherwise keep kombu's own for the whole process, and no publish would write a record.
+    """
+    for alias, transport in (("redis", Transport), ("rediss", Transport), ("sentinel", SentinelTransport)):
+        TRANSPORT_ALIASES[alias] = f"{__name__}:{transport.__name__}"
+        _transport_cache.pop(alias, None)

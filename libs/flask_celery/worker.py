@@ -4,9 +4,22 @@ The one module of this library that knows the application, because a worker is s
 the application's tasks. Import it nowhere else.
 """
 
+import sys
+
 from app import create_app
-from config import load_config
+from config import ConfigError, load_config
 from libs.flask_celery.celery_config import Role
+from libs.flask_celery.errors import SettingError
 from libs.flask_celery.factory import FlaskCelery
 
-celery_app: FlaskCelery = create_app(load_config(role=Role.WORKER.value)).extensions["celery"]
+
+def _build() -> FlaskCelery:
+    try:
+        celery_app: FlaskCelery = create_app(load_config(role=Role.WORKER.value)).extensions["celery"]
+    except (ConfigError, SettingError) as error:
+        # Celery's command shows any Exception as a traceback of itself; what is wrong is one line.
+        sys.exit(f"taskgate: {error}")
+    return celery_app
+
+
+celery_app = _build()

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.jobs.fields import UploadId
+from app.jobs.fields import UploadId, WholeNumber
 
 #: Numbers that JSON readers in every language hold exactly (RFC 8259, section 6).
 _EXACT = 2**53 - 1
@@ -27,7 +27,10 @@ class MatchParams(Schema):
     month = fields.String(
         load_default=None,
         allow_none=True,
-        validate=validate.Regexp(r"[1-9]\d{3}(0[1-9]|1[0-2])\Z", error="Give a month as YYYYMM, such as 202611."),
+        validate=[
+            validate.Regexp(r"^[1-9][0-9]{3}(0[1-9]|1[0-2])$", error="Give a month as YYYYMM, such as 202611."),
+            validate.Length(equal=6),  # Python's $ lets a line end pass, JSON Schema's does not
+        ],
         metadata={"description": "Only parts added in this month, YYYYMM. All parts when null."},
     )
 
@@ -35,5 +38,5 @@ class MatchParams(Schema):
 class AddsParams(Schema):
     """Params of ``maintenance.adds``."""
 
-    a = fields.Integer(required=True, strict=True, validate=validate.Range(-_EXACT, _EXACT))
-    b = fields.Integer(required=True, strict=True, validate=validate.Range(-_EXACT, _EXACT))
+    a = WholeNumber(required=True, validate=validate.Range(-_EXACT, _EXACT))
+    b = WholeNumber(required=True, validate=validate.Range(-_EXACT, _EXACT))

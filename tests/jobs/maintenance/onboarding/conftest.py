@@ -1,10 +1,6 @@
 """One import, one table and two databases: SQLite, and PostgreSQL in a throw-away server."""
 
 import csv
-import os
-import shutil
-import subprocess
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
@@ -28,7 +24,7 @@ from sqlalchemy import (
     event,
     select,
 )
-from sqlalchemy.engine import URL, RowMapping
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
 from app.jobs.maintenance.services.onboarding import RefreshReport, refresh_parts
@@ -56,48 +52,6 @@ def table() -> Table:
         Column("add_time", DateTime(timezone=True), nullable=False, index=True),
         Column("updated_at", DateTime(timezone=True), nullable=False),
     )
-
-
-def _postgresql_binaries() -> Path | None:
-    found = shutil.which("initdb")
-    candidates = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in candidates if (folder / "initdb").exists()), None)
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Engine]:
-    """A server of our own on a unix socket; it refuses to run as root, so root hands it to `postgres`."""
-    binaries = _postgresql_binaries()
-    if binaries is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL's initdb is not installed, and CI must run these tests")
-        pytest.skip("PostgreSQL's initdb is not installed")
-    # Not pytest's tmp_path: its parents are closed to other users, and a socket's path may have only 107
-    # characters.
-    folder = Path(tempfile.mkdtemp(prefix="parts-pg-"))
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user:
-        shutil.chown(folder, "postgres", "postgres")
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [*as_user, str(binaries / program), *arguments], check=True, cwd="/", stdout=subprocess.DEVNULL
-        )
-
-    try:
-        run("initdb", "-D", f"{folder}/data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-D", f"{folder}/data", "-l", f"{folder}/log", "-o", options, "-w", "start")
-        try:
-            engine = create_engine(
-                URL.create("postgresql+psycopg", "tester", database="postgres", query={"host": str(folder)})
-            )
-            yield engine
-            engine.dispose()
-        finally:
-            run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -1,0 +1,34 @@
+"""Waiting for results with ``get()``: subscriptions are made when somebody waits, not when jobs are published.
+
+Celery subscribes to every part of a group and of a chord as it publishes them, for a ``get()`` that may never come,
+and leaves the socket unread until then (``celery/canvas.py``, ``_apply_tasks`` and ``freeze``; PITFALLS, item 8).
+"""
+
+from typing import Any
+
+from celery.backends.redis import ResultConsumer
+from celery.result import AsyncResult, ResultSet
+from vine import barrier  # type: ignore[import-untyped]
+
+
+class OnDemandResult(AsyncResult):  # type: ignore[misc]
+    """``app.AsyncResult``."""
+
+    def then(self, callback: Any, on_error: Any = None, weak: bool = False) -> Any:
+        """Call back when ready. A group's own count of its parts is nobody who waits, so it is kept weakly."""
+        return super().then(callback, on_error, weak or isinstance(callback, barrier))
+
+
+class OnDemandResultConsumer(ResultConsumer):  # type: ignore[misc]
+    """``RedisBackend.ResultConsumer``."""
+
+    def on_wait_for_pending(self, result: Any, **kwargs: Any) -> None:
+        """Subscribe to a group's parts, then read what has ended already, so that nothing falls in between."""
+        if isinstance(result, ResultSet):
+            self.drainer.start()
+            for part in result.results:
+                if isinstance(part, ResultSet):
+                    self.on_wait_for_pending(part, **kwargs)
+                else:
+                    self.consume_from(part.id)
+        super().on_wait_for_pending(result, **kwargs)

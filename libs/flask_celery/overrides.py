@@ -1,0 +1,106 @@
+"""Celery's settings in the environment: ``CELERY_<NAME>=text``, typed as Celery types them."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from celery.app.defaults import NAMESPACES, flatten
+
+from libs.flask_celery.errors import SettingError
+
+ENVIRONMENT_PREFIX = "CELERY_"
+
+#: Variables of Celery's that name no setting, without their prefix: celery/bin/celery.py, app/log.py, contrib/rdb.py,
+#: worker/state.py, and those of its own service files.
+_VARIABLES_OF_CELERY = frozenset(
+    (
+        *("BIN", "CONFIG_MODULE", "LOADER", "SKIP_CHECKS", "CUSTOM_WORKER_POOL", "TRACE_APP", "BENCH", "BENCH_EVERY"),
+        *("LOG_FILE", "LOG_LEVEL", "LOG_REDIRECT", "LOG_REDIRECT_LEVEL", "RDBSIG", "RDB_HOST", "RDB_PORT"),
+        *("WORKER_REVOKES_MAX", "WORKER_SUCCESSFUL_MAX", "WORKER_REVOKE_EXPIRES", "WORKER_SUCCESSFUL_EXPIRES"),
+    )
+)
+
+
+def typed_overrides(overrides: Mapping[str, str]) -> dict[str, Any]:
+    """``CELERY_TASK_TIME_LIMIT=60`` as ``{"task_time_limit": 60}``, each value of the type Celery gives the setting.
+
+    Raises: SettingError naming the variable: unknown (with the nearest real name), or not of its type.
+    """
+    options = dict(flatten(NAMESPACES))
+    typed: dict[str, Any] = {}
+    for variable, text in overrides.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        option = options.get(name)
+        if option is None and _is_read_by_celery(variable):
+            continue
+        if option is None:
+            nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.0)[0]
+            raise SettingError(
+                variable, f"is not a Celery setting; did you mean {ENVIRONMENT_PREFIX}{nearest.upper()}?"
+            )
+        try:
+            typed[name] = _typed(option.type, text)
+        except ValueError as error:
+            raise SettingError(variable, f"wants {_wanted(option.type)}, not {text!r}") from error
+    return typed
+
+
+def _is_read_by_celery(variable: str) -> bool:
+    """Whether Celery reads, or sets for its children, this variable without its being a setting."""
+    # Imported for an unknown name only: the command line is nothing that an API process needs.
+    from celery.bin.celery import celery as command_line  # noqa: PLC0415
+
+    name = variable.removeprefix(ENVIRONMENT_PREFIX)
+    options = {option.name for option in command_line.params} | {
+        f"{command_name}_{option.name}"
+        for command_name, command in command_line.commands.items()
+        for option in command.params
+    }
+    return name in _VARIABLES_OF_CELERY or name.lower() in options
+
+
+def _typed(kind: str, text: str) -> Any:
+    match kind:
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return _truth(text)
+        case "tuple" | "list":
+            return [part.strip() for part in text.split(",") if part.strip()]
+        case "dict" | "any":
+            return _json_or_text(kind, text)
+        case _:
+            return text
+
+
+def _truth(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
+def _json_or_text(kind: str, text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        if kind == "dict":
+            raise
+        return text
+    if kind == "dict" and not isinstance(value, dict):
+        raise ValueError(text)
+    return value
+
+
+def _wanted(kind: str) -> str:
+    return {
+        "int": "a whole number",
+        "float": "a number of seconds or the like",
+        "bool": "true or false",
+        "dict": "a JSON object",
+    }.get(kind, f"a {kind}")

@@ -1,0 +1,148 @@
+"""``manage.py up``: everything on one machine, from an empty data directory."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import ROOT, wait_until
+
+Run = Callable[..., "Up"]
+
+
+class Up:
+    """A running ``manage.py up`` and what it has said so far."""
+
+    def __init__(self, environment: dict[str, str], *options: str) -> None:
+        self.log = Path(environment["DATA_DIR"]).parent / f"up{id(self)}.txt"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "up", *options],
+                env=environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.base_url = f"http://127.0.0.1:{environment['PORT']}"
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_until_up(self) -> "Up":
+        wait_until(lambda: "Taskgate is up" in self.said or self.process.poll() is not None, timeout=120)
+        assert self.process.poll() is None, self.said
+        return self
+
+    def wait_for_end(self) -> int:
+        return self.process.wait(90)
+
+
+@pytest.fixture
+def fresh() -> Iterator[dict[str, str]]:
+    """The environment of an empty installation on a free port, without a Redis."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with TemporaryDirectory(prefix="taskgate-up-") as folder:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("REDIS_URL", "DATABASE_URL") and not name.startswith("CELERY_")
+        }
+        yield environment | {"DATA_DIR": f"{folder}/var", "PORT": str(port)}
+
+
+@pytest.fixture
+def up(fresh: dict[str, str]) -> Iterator[Run]:
+    started: list[Up] = []
+
+    def run(*options: str, **changes: str) -> Up:
+        started.append(Up(fresh | changes, *options))
+        return started[-1]
+
+    yield run
+    for one in started:
+        if one.process.poll() is None:
+            one.process.send_signal(signal.SIGINT)
+            one.process.wait(90)
+
+
+def test_a_first_run_shows_the_sample_jobs_result_and_stops_cleanly(up: Run, fresh: dict[str, str]) -> None:
+    running = up().wait_until_up()
+
+    assert re.search(r"1503 read, 1500 inserted, 0 updated, 0\s+unchanged, 3\s+rejected", running.said)
+    assert re.search(r"\d+ pairs among 1500 parts", running.said)
+    key_file = Path(fresh["DATA_DIR"]) / "dev.key"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    key = key_file.read_text().strip()
+    assert key in running.said
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx.get(f"{running.base_url}/api/1.0/tasks", headers=headers).status_code == 200
+    assert httpx.get(f"{running.base_url}/readyz").json()["checks"] == {"redis": True, "database": True}
+    children = psutil.Process(running.process.pid).children(recursive=True)
+    assert len(children) >= 4
+
+    running.process.send_signal(signal.SIGINT)
+
+    assert running.wait_for_end() == 0
+    assert running.said.rstrip().endswith("Stopped.")
+    assert "Traceback" not in running.said
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    for log in (Path(fresh["DATA_DIR"]) / "logs").iterdir():
+        assert key not in log.read_text(errors="replace")
+
+
+def test_jobs_and_results_outlive_a_kill_of_everything(up: Run, fresh: dict[str, str]) -> None:
+    first = up("--no-sample").wait_until_up()
+    headers = {"Authorization": f"Bearer {(Path(fresh['DATA_DIR']) / 'dev.key').read_text().strip()}"}
+    with httpx.Client(base_url=first.base_url, headers=headers) as client:
+        address = client.post("/api/1.0/tasks/maintenance.adds/jobs", json={"a": 1, "b": 2}).headers["Location"]
+        wait_until(lambda: client.get(address).json()["ready"])
+    processes = psutil.Process(first.process.pid).children(recursive=True)
+    for process in [psutil.Process(first.process.pid), *processes]:
+        process.kill()
+    first.process.wait(10)
+    psutil.wait_procs(processes, timeout=10)
+
+    second = up("--no-sample").wait_until_up()
+
+    assert httpx.get(f"{second.base_url}{address}", headers=headers).json()["result"] == 3
+
+
+def test_a_second_up_on_the_same_data_is_one_clear_line(up: Run) -> None:
+    first = up("--no-sample").wait_until_up()
+
+    second = up("--no-sample")
+
+    assert second.wait_for_end() == 1
+    assert len(second.said.strip().splitlines()) == 1
+    assert f"in use by process {first.process.pid}" in second.said
+
+
+def test_a_taken_port_is_one_clear_line(up: Run, fresh: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", int(fresh["PORT"]))):
+        refused = up()
+        assert refused.wait_for_end() == 1
+    assert len(refused.said.strip().splitlines()) == 1
+    assert "PORT=" in refused.said
+
+
+def test_a_missing_redis_is_one_clear_line_without_its_password(up: Run) -> None:
+    refused = up(REDIS_URL="redis://:hidden-password@127.0.0.1:1")
+
+    assert refused.wait_for_end() == 1
+    assert len(refused.said.strip().splitlines()) == 1
+    assert "REDIS_URL" in refused.said
+    assert "hidden-password" not in refused.said

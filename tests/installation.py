@@ -1,0 +1,183 @@
+"""One installation for a whole test module: a Redis and a data directory of its own, the application, its processes.
+
+The fixtures of ``conftest.py`` empty their Redis for each test; a module whose tests share finished jobs, or that
+stops Redis, takes one of these instead.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from redis import Redis
+from sqlalchemy import func, select
+
+from app.api_keys import Scope, create_key
+from app.extensions import Base, db
+from config import BROKER_DATABASE, RESULT_DATABASE, load_config
+from libs.flask_celery.backend import JobBackend
+from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.transport import acceptance_arguments
+from tests.conftest import ROOT, RedisServer, Worker, built_app, wait_until
+
+API = "/api/1.0"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def assert_problem(response: Any, status: int, *fields: str) -> None:
+    """A problem document (RFC 9457) of this status that says what to do, with messages for these fields.
+
+    Takes responses of the test client and of httpx.
+    """
+    body = response.json() if callable(response.json) else response.json
+    assert response.status_code == status, body
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (body["type"], body["title"], body["status"]) == ("about:blank", HTTPStatus(status).phrase, status)
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    assert body["detail"].endswith(".")
+    assert len(body["detail"].split()) > 4
+    assert set(fields) <= set(body.get("errors", {})), body
+
+
+class ApiServer:
+    """A real gunicorn on a free loopback port."""
+
+    def __init__(self, environment: dict[str, str], log_path: Path, *, threads: int = 8) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_path = log_path
+        command = [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", f"127.0.0.1:{self.port}"]
+        options = [
+            "--worker-class",
+            "gthread",
+            "--threads",
+            str(threads),
+            "--no-control-socket",
+            "--graceful-timeout",
+            "5",
+        ]
+        with log_path.open("ab") as log:
+            self.process = subprocess.Popen([*command, *options], env=environment, cwd=ROOT, stdout=log, stderr=log)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def wait_ready(self) -> ApiServer:
+        wait_until(self._ready_or_dead, timeout=60, what="gunicorn")
+        return self
+
+    def _ready_or_dead(self) -> bool:
+        assert self.process.poll() is None, f"gunicorn ended:\n{self.log}"
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+
+@dataclass
+class Installation:
+    redis: RedisServer
+    app: Flask
+    folder: Path
+    environment: dict[str, str]
+    processes: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    @property
+    def backend(self) -> JobBackend:
+        backend: JobBackend = self.app.extensions["celery"].backend
+        return backend
+
+    def headers(self, principal: str = "ann", *scopes: Scope) -> dict[str, str]:
+        """Those of a new key of the principal, with every scope but admin unless some are named."""
+        with self.app.app_context():
+            key = create_key(db.session(), principal, set(scopes) or {Scope.SUBMIT, Scope.READ, Scope.CANCEL})
+            db.session.commit()
+        return bearer(key)
+
+    def accept(self, owner: str, *, task: str = "maintenance.adds", submitted_at: int | None = None) -> str:
+        """Write the record of a job that no worker will ever take; returns its task id."""
+        task_id = str(uuid4())
+        facts = SubmissionFacts(submitted_at=submitted_at or time.time_ns() // 1_000_000, owner=owner)
+        message = {"id": task_id, "task": task, HEADER: facts.to_header()}
+        assert self.backend.accept_job(acceptance_arguments(message, "default", self.backend.keys))
+        return task_id
+
+    def expire(self, task_id: str) -> None:
+        """Let the result's time to live pass now."""
+        self.backend.client.pexpire(self.backend.keys.meta(task_id), 1)
+        wait_until(lambda: not self.backend.client.exists(self.backend.keys.meta(task_id)), what="the expiry")
+
+    def what_is_kept(self) -> dict[str, object]:
+        """Everything that a request could leave behind: Redis by key and value, rows by table, files with sizes."""
+        kept: dict[str, object] = {}
+        for database in (0, BROKER_DATABASE, RESULT_DATABASE):
+            with Redis.from_url(f"{self.redis.url}/{database}") as client:
+                kept |= {f"redis {database} {key!r}": client.dump(key) for key in client.scan_iter()}
+        with self.app.app_context():
+            for name, table in Base.metadata.tables.items():
+                kept[f"rows of {name}"] = db.session.scalar(select(func.count()).select_from(table))
+        files = [path for path in (self.folder / "var" / "files").rglob("*") if path.is_file()]
+        return kept | {str(path): path.stat().st_size for path in files}
+
+    def start_api(self, *, threads: int = 8) -> ApiServer:
+        server = ApiServer(self.environment, self.folder / "api.log", threads=threads)
+        self.processes.callback(server.stop)
+        return server.wait_ready()
+
+    def start_worker(self, *options: str) -> Worker:
+        worker = Worker(self.environment, self.folder / "worker.log", *options)
+        self.processes.callback(worker.stop)
+        return worker.wait_ready()
+
+
+@contextmanager
+def an_installation(folder: Path, *, testing: bool = False, **settings: str) -> Iterator[Installation]:
+    """``settings`` are environment variables."""
+    redis = RedisServer()
+    with ExitStack() as stack:
+        stack.callback(redis.stop, kill=True)
+        redis.start()
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("CELERY_") or name == "DATABASE_URL"]:
+                patch.delenv(name)
+            for name, value in {"REDIS_URL": redis.url, "DATA_DIR": str(folder / "var"), **settings}.items():
+                patch.setenv(name, value)
+            config = load_config()
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        app = stack.enter_context(built_app(replace(config, testing=testing)))
+        installation = Installation(redis, app, folder, environment)
+        stack.enter_context(installation.processes)
+        yield installation
