@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from celery import chain, chord, group
+from celery.app.task import Context
 from celery.signals import before_task_publish
 from flask import Flask, g
 from kombu.exceptions import OperationalError
@@ -329,3 +330,19 @@ def test_a_prefix_of_the_results_is_the_records_too(
             assert {key.partition("_")[0] for key in results.keys()} == {"results"}  # noqa: SIM118
         with Redis.from_url(redis_url, db=2, decode_responses=True) as broker:
             assert broker.llen("broker.default") == 1
+
+
+def test_a_state_stored_for_another_job_says_nothing_about_the_one_that_stores_it(
+    app: Flask, celery_app: FlaskCelery
+) -> None:
+    with app.app_context():
+        g.principal = "ann"
+        own, other = (celery_app.tasks[ADDS].delay(1, 2).id for _ in range(2))
+    celery_app.backend.store_result(other, None, "STARTED")
+    celery_app.backend.records.cancel(other)
+    request = Context({"id": own, "task": "another.task", "cancel_requested": False})
+
+    celery_app.backend.store_result(other, {"rows": 1}, "COUNTING", request=request)
+
+    assert request.cancel_requested is False
+    assert celery_app.backend.records.get(other).task == ADDS

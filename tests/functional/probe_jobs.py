@@ -151,6 +151,7 @@ def look_around() -> dict[str, Any]:
         "g": sorted(name for name in g if name.startswith("left")),
         "session": sorted(db.session.info),
         "rows": db.session.execute(text("SELECT count(*) FROM probe_rows WHERE name = 'left behind'")).scalar_one(),
+        "sessions": len(db.session.registry.registry),
         "cancelled": current_job.cancelled,
         "pid": os.getpid(),
     }
@@ -173,6 +174,22 @@ def write_row(self: Task, name: str, outcome: str = "success") -> str:
         case "until cancelled" | "swallowing":
             work_until_cancelled(swallow=outcome == "swallowing")
     return name
+
+
+class CountingTask(ContextTask):
+    """Notes how many rows there are once the job has failed."""
+
+    abstract = True
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        query = text("SELECT count(*) FROM probe_rows WHERE name = :name")
+        note(task_id, rows=db.session.execute(query, {"name": task_id}).scalar_one())
+
+
+@shared_task(name="probe.fail_after_write", bind=True, base=CountingTask)
+def fail_after_write(self: Task) -> None:
+    db.session.execute(text("INSERT INTO probe_rows (name) VALUES (:name)"), {"name": self.request.id})
+    raise ValueError("after the write")
 
 
 def work_until_cancelled(*, swallow: bool) -> None:

@@ -110,6 +110,7 @@ def test_nothing_leaks_to_the_next_job_of_the_same_worker(pool_runs: JobRuns, ho
     after = pool_runs.run("look_around").result
 
     assert (after["g"], after["session"], after["cancelled"]) == ([], [], False)
+    assert after["sessions"] == before["sessions"] == 1
     assert after["pid"] == before["pid"]
     assert after["rows"] == (0 if how == "failure" else 1)
     with pool_runs.installation.app.app_context():

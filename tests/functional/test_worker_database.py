@@ -34,6 +34,12 @@ def test_a_job_that_fails_rolls_back(runs: JobRuns, name: str) -> None:
     assert runs.rows(name) == 0
 
 
+def test_hooks_after_a_failure_see_the_rows_gone(runs: JobRuns) -> None:
+    job = runs.publish("fail_after_write")
+
+    assert runs.notes(job.id) == [{"rows": 0}]
+
+
 def test_a_commit_that_fails_makes_the_job_a_failure(runs: JobRuns, name: str) -> None:
     record = runs.run("write_row", name, "failing commit")
 

@@ -36,7 +36,7 @@ import os
 from celery import Celery
 
 app = Celery(broker=os.environ["BROKER"], backend=os.environ["RESULTS"])
-app.conf.task_track_started = True
+app.conf.update(task_track_started=True, task_default_queue="default")
 
 
 @app.task(name="maintenance.adds")
@@ -110,7 +110,7 @@ def stock_worker(stock_python: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("stock-worker")
     (folder / "stock_app.py").write_text(WORKER)
     with job_runs(tmp_path_factory.mktemp("served-by-stock")) as runs:
-        command = [str(stock_python), "-m", "celery", "-A", "stock_app", "worker", "-P", "solo", "-Q", "default"]
+        command = [str(stock_python), "-m", "celery", "-A", "stock_app", "worker", "-P", "solo", "-l", "INFO"]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, env=surroundings(runs), cwd=folder, stdout=log, stderr=log)
         try:
