@@ -48,7 +48,6 @@ class Config:
     result_expires: int
     max_body: int
     max_upload: int
-    api_threads: int
     api_processes: int
     worker_concurrency: int
     log_level: str
@@ -98,7 +97,6 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         max_body=env.int("MAX_BODY", 1024**2, validate=Range(1024)),
         max_upload=env.int("MAX_UPLOAD", 1024**3, validate=Range(1024)),
         api_processes=env.int("API_PROCESSES", 1, validate=Range(1)),
-        api_threads=env.int("API_THREADS", 16, validate=Range(1)),
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         celery=celery,

@@ -60,24 +60,17 @@ def assert_problem(response: Any, status: int, *fields: str) -> None:
 class ApiServer:
     """A real gunicorn on a free loopback port."""
 
-    def __init__(self, environment: dict[str, str], log_path: Path, *, threads: int = 8) -> None:
+    def __init__(self, environment: dict[str, str], log_path: Path) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = log_path
         command = [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", f"127.0.0.1:{self.port}"]
-        options = [
-            "--worker-class",
-            "gthread",
-            "--threads",
-            str(threads),
-            "--no-control-socket",
-            "--graceful-timeout",
-            "5",
-        ]
         with log_path.open("ab") as log:
-            self.process = subprocess.Popen([*command, *options], env=environment, cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*command, "--graceful-timeout", "5"], env=environment, cwd=ROOT, stdout=log, stderr=log
+            )
 
     @property
     def log(self) -> str:
@@ -152,8 +145,8 @@ class Installation:
         files = [path for path in (self.folder / "var" / "files").rglob("*") if path.is_file()]
         return kept | {str(path): path.stat().st_size for path in files}
 
-    def start_api(self, *, threads: int = 8) -> ApiServer:
-        server = ApiServer(self.environment, self.folder / "api.log", threads=threads)
+    def start_api(self) -> ApiServer:
+        server = ApiServer(self.environment, self.folder / "api.log")
         self.processes.callback(server.stop)
         return server.wait_ready()
 

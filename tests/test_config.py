@@ -54,7 +54,6 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         "MAX_BODY": "2048",
         "MAX_UPLOAD": "4096",
         "WORKER_CONCURRENCY": "3",
-        "API_THREADS": "4",
         "API_PROCESSES": "2",
         "CELERY_TASK_TIME_LIMIT": "60",
     }
@@ -66,7 +65,7 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (config.host, config.port, config.log_level, config.role) == ("0.0.0.0", 8080, "DEBUG", "worker")
     assert config.timezone == ZoneInfo("Asia/Shanghai")
     assert (config.result_expires, config.max_body, config.max_upload) == (60, 2048, 4096)
-    assert (config.api_threads, config.api_processes, config.worker_concurrency) == (4, 2, 3)
+    assert (config.api_processes, config.worker_concurrency) == (2, 3)
     assert config.celery == {"CELERY_TASK_TIME_LIMIT": "60"}
 
 
@@ -75,7 +74,7 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     [
         *[("PORT", value, "Not a valid integer.") for value in ("http", "", "80.5", "0x50")],
         *[("PORT", value, "greater than or equal to 1 and less than or equal to 65535") for value in ("0", "65536")],
-        *[(name, "0", "greater than or equal to 1.") for name in ("API_THREADS", "API_PROCESSES", "RESULT_EXPIRES")],
+        *[(name, "0", "greater than or equal to 1.") for name in ("API_PROCESSES", "RESULT_EXPIRES")],
         *[(name, "1023", "greater than or equal to 1024.") for name in ("MAX_BODY", "MAX_UPLOAD")],
         ("WORKER_CONCURRENCY", "-1", "greater than or equal to 1."),
         ("LOG_LEVEL", "loud", "one of: DEBUG, INFO, WARNING, ERROR."),

@@ -81,10 +81,7 @@ def _api_command(config: Config) -> list[str]:
         *(sys.executable, "-m", "gunicorn", "app:create_app()"),
         *("--bind", f"{config.host}:{config.port}"),
         *("--workers", str(config.api_processes)),
-        *("--worker-class", "gthread", "--threads", str(config.api_threads)),
-        # Heartbeat files belong in memory: a busy disk must not look like a hung worker (gunicorn FAQ).
-        *("--worker-tmp-dir", "/dev/shm" if Path("/dev/shm").is_dir() else str(config.data_dir)),  # noqa: S108
-        *("--graceful-timeout", "30"),
+        *("--config", str(_ROOT / "gunicorn.conf.py")),
     ]
 
 

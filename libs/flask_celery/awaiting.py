@@ -27,8 +27,6 @@ class OnDemandResultConsumer(ResultConsumer):  # type: ignore[misc]
         if isinstance(result, ResultSet):
             self.drainer.start()
             for part in result.results:
-                if isinstance(part, ResultSet):
-                    self.on_wait_for_pending(part, **kwargs)
-                else:
+                if not isinstance(part, ResultSet):  # the parts of a group in a group are waited for one by one
                     self.consume_from(part.id)
         super().on_wait_for_pending(result, **kwargs)

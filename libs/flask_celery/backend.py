@@ -51,8 +51,10 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         """Keep in mind whom to tell. Weakly, as a group does with its parts, subscribes to nothing."""
         if weak:
             self._pending_results.weak.setdefault(task_id, WeakValueDictionary())[id(result)] = result
-        else:
-            super()._add_pending_result(task_id, result)
+            return
+        super()._add_pending_result(task_id, result)
+        # Celery's does nothing for a result it knows already, as it does a group's part.
+        self.result_consumer.consume_from(task_id)
 
     def mark_as_done(
         self,

@@ -3,18 +3,12 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
-from enum import Enum
 from typing import Any
-from uuid import UUID
 
 from celery import Celery, shared_task
 from marshmallow import Schema, ValidationError
 
 from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
-
-_TYPED_VALUES = (date, datetime, time, Decimal, Enum, UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +30,14 @@ class JobSpec:
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Validate what a message carries, by position or by name, into the function's keyword arguments.
 
-        Values that a Python caller passed typed (a datetime, a Decimal) are taken as their field writes them.
+        Values that a Python caller passed typed (a datetime, a Decimal) are taken as they are: marshmallow's fields
+        load their own type.
         Raises: InvalidParamsError.
         """
         if len(args) > len(self.argument_names):
             count = len(self.argument_names)
             raise InvalidParamsError(self.name, {"_schema": [f"Takes {count} arguments, not {len(args)}."]})
-        named = dict(zip(self.argument_names, args, strict=False)) | dict(kwargs)
-        schema = self.params()
-        wire = {
-            name: schema.fields[name].serialize(name, {name: value})
-            if isinstance(value, _TYPED_VALUES) and name in schema.fields
-            else value
-            for name, value in named.items()
-        }
-        return self.load_body(wire)
+        return self.load_body(dict(zip(self.argument_names, args, strict=False)) | dict(kwargs))
 
     def load_body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Validate a JSON object. Raises: InvalidParamsError."""

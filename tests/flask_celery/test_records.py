@@ -310,6 +310,21 @@ def test_with_another_broker_a_failed_publish_takes_the_record_back(
         assert celery_app.backend.client.keys("taskgate-job-*") == [f"taskgate-job-{known}".encode()]
 
 
+def test_with_another_broker_results_that_are_away_refuse_the_job_in_time(
+    config: Config, redis_url: str, other_server: RedisServer
+) -> None:
+    with built_app(replace(config, broker_url=f"{redis_url}/2", result_url=f"{other_server.url}/1")) as app:
+        celery_app: FlaskCelery = app.extensions["celery"]
+        other_server.stop()
+        for _ in range(5):
+            started = time.monotonic()
+            with pytest.raises(BrokerUnavailableError):
+                submit(celery_app, ADDS, {"a": 1, "b": 2})
+            assert time.monotonic() - started < 1
+        with Redis.from_url(redis_url, db=2) as broker:
+            assert broker.llen("default") == 0
+
+
 def test_a_prefix_of_the_results_is_the_records_too(
     config: Config, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,16 @@ def test_get_subscribes_and_unsubscribes(celery_app: FlaskCelery, redis_url: str
     assert celery_app.backend.result_consumer.subscribed_to == set()
 
 
+def test_one_part_of_a_group_can_be_awaited(celery_app: FlaskCelery) -> None:
+    adds = celery_app.tasks[ADDS]
+    part = group(adds.s(1, 2), adds.s(3, 4)).apply_async().results[0]
+    end = threading.Timer(1.2, celery_app.backend.store_result, [part.id, 3, "SUCCESS"])
+    end.start()
+
+    assert part.get(timeout=10) == 3
+    end.join()
+
+
 def test_a_nested_group_can_be_awaited_after_parts_of_it_have_ended(celery_app: FlaskCelery) -> None:
     adds, group_of = celery_app.tasks[ADDS], celery_app.GroupResult
     first, second, third = (adds.delay(1, 2) for _ in range(3))
@@ -67,13 +78,12 @@ def test_a_nested_group_can_be_awaited_after_parts_of_it_have_ended(celery_app: 
     for part in (first, second):
         celery_app.backend.store_result(part.id, part.id, "SUCCESS")
 
-    def finish_the_last() -> None:
-        if not third.ready():
-            celery_app.backend.store_result(third.id, third.id, "SUCCESS")
-
     assert not awaited.ready()
-    awaited.get(timeout=10, on_interval=finish_the_last)
+    last = threading.Timer(1.2, celery_app.backend.store_result, [third.id, third.id, "SUCCESS"])
+    last.start()
+    assert awaited.get(timeout=10) == [first.id, [second.id, third.id]]
     assert awaited.successful()
+    last.join()
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # celery/backends/redis.py, _set

@@ -263,6 +263,11 @@ def answer(value: Any = None) -> Any:
     return value
 
 
+@shared_task(name="probe.replace_itself", bind=True)
+def replace_itself(self: Task, value: Any) -> None:
+    raise self.replace(answer.s(value))
+
+
 @shared_task(name="probe.fail")
 def fail(*_: Any) -> None:
     raise ValueError("told to fail")

@@ -31,7 +31,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.fixture(scope="module")
 def api(installation: Installation) -> Iterator[httpx.Client]:
-    server = installation.start_api(threads=CROWD)
+    server = installation.start_api()
     with httpx.Client(base_url=server.url, headers=installation.headers(), timeout=20) as client:
         yield client
 

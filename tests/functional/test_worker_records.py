@@ -52,6 +52,15 @@ def test_a_retry_keeps_the_record(runs: JobRuns) -> None:
     assert (record.retries, record.owner, record.submitted_at) == (1, "ann", submitted)
 
 
+def test_a_job_that_replaces_itself_keeps_its_record(runs: JobRuns) -> None:
+    job = runs.publish("replace_itself", "the other's answer", by="ann", countdown=0.5)
+    submitted = runs.record(job.id).submitted_at
+
+    record = runs.ended(job.id)
+
+    assert (record.result, record.owner, record.submitted_at) == ("the other's answer", "ann", submitted)
+
+
 @pytest.mark.parametrize(("outcome", "state"), [("success", JobState.SUCCESS), ("failure", JobState.FAILURE)])
 def test_the_end_of_an_ignored_job_is_on_record_without_its_value(
     runs: JobRuns, outcome: str, state: JobState

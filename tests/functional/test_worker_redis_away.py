@@ -13,7 +13,9 @@ from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
 
 @pytest.fixture(scope="module")
 def own_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
-    with job_runs(tmp_path_factory.mktemp("away")) as runs:
+    # Celery's shorter retries of 20 s would hide whether the worker has those that outlast a restart.
+    no_short_retries = {"CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS": '{"retry_policy": {"max_retries": 0}}'}
+    with job_runs(tmp_path_factory.mktemp("away"), **no_short_retries) as runs:
         start_probe_worker(runs, "--pool", "threads", "--concurrency", "2")
         yield runs
 
