@@ -51,6 +51,7 @@ class Config:
     api_processes: int
     worker_concurrency: int
     log_level: str
+    strict_redis: bool
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,6 +100,7 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         api_processes=env.int("API_PROCESSES", 1, validate=Range(1)),
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+        strict_redis=env.bool("STRICT_REDIS", False),
         celery=celery,
     )
 

@@ -50,7 +50,9 @@ class RedisServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes", "save": ""}
+        # Synced on each write, as it is embedded: a test that kills it counts on what was answered.
+        files = {"dir": self.folder, "appendonly": "yes", "appendfsync": "always", "save": ""}
+        options = {"port": self.port, "bind": "127.0.0.1", **files}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([str(find_redis_server()), *words], stdout=log, stderr=log)

@@ -18,6 +18,9 @@ from libs.flask_celery.transport import OPTION, RecordPlace
 #: Seconds the API waits for Redis before it answers 503, per step (connect, read).
 API_TIMEOUT = 0.4
 
+#: Seconds after which a worker that has not renewed a lease is taken for dead.
+VISIBILITY_TIMEOUT = 30
+
 
 class Role(StrEnum):
     """What a process does with Celery."""
@@ -36,6 +39,7 @@ class CelerySettings:
     timezone: str = "UTC"
     result_expires: int = 86_400  # seconds
     default_queue: str = "default"
+    strict_redis: bool = False  # workers refuse a Redis that may lose jobs, instead of warning
     overrides: Mapping[str, str] = field(default_factory=dict)  # CELERY_… from the environment, as text
 
 
@@ -112,12 +116,19 @@ def _api_settings() -> dict[str, Any]:
 def _worker_settings() -> dict[str, Any]:
     """A worker outlives its Redis: it retries, for long but not for ever."""
     return {
+        "worker_consumer": "libs.flask_celery.consumer:JobConsumer",
         # None is for ever: a worker without its broker has nothing else to do.
         "broker_connection_max_retries": None,
         # A job that ended while Redis was away is stored when it is back, instead of failing for that.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 120,
-        "broker_transport_options": {},
+        "broker_transport_options": {
+            # A dead worker's jobs are in the queue again this soon; leases keep a living one's (see lease.py).
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            "unacked_restore_interval": VISIBILITY_TIMEOUT / 6,
+            "unacked_restore_throttle": 1,
+            "unacked_restore_limit": 100,
+        },
     }
 
 

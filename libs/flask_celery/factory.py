@@ -10,17 +10,21 @@ from kombu.utils import cached_property
 from libs.flask_celery import transport
 from libs.flask_celery.amqp import JobAMQP
 from libs.flask_celery.awaiting import OnDemandResult
-from libs.flask_celery.celery_config import CelerySettings, celery_config
+from libs.flask_celery.celery_config import CelerySettings, Role, celery_config
 from libs.flask_celery.context import connect_signals, dispose_after_fork
+from libs.flask_celery.delays import DelayKeeper
+from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
+from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.task import ContextTask
 
 
 class FlaskCelery(Celery):  # type: ignore[misc]
-    """A Celery app that knows its Flask app."""
+    """A Celery app that knows its Flask app, and how strict to be about its Redis (``RedisCheck``)."""
 
-    def __init__(self, flask_app: Flask, **options: Any) -> None:
+    def __init__(self, flask_app: Flask, *, strict_redis: bool = False, **options: Any) -> None:
         self.flask_app = flask_app
+        self.strict_redis = strict_redis
         super().__init__(flask_app.import_name, **options)
 
     @cached_property  # type: ignore[untyped-decorator]
@@ -37,10 +41,14 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     Raises: SettingError.
     """
     transport.install()
-    celery_app = FlaskCelery(app, task_cls=ContextTask, amqp=JobAMQP, loader=JobLoader)
+    celery_app = FlaskCelery(
+        app, strict_redis=settings.strict_redis, task_cls=ContextTask, amqp=JobAMQP, loader=JobLoader
+    )
     celery_app.config_from_object(celery_config(settings))
     # shared_task binds to the default app, and to every other one as it is finalized.
     celery_app.set_default()
+    if settings.role is Role.WORKER:
+        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

@@ -5,11 +5,15 @@ usually are two databases of one Redis, and a script may SELECT (its choice ends
 2.8.12). ``STORE`` and ``CANCEL`` run on the result database.
 """
 
+from libs.flask_celery.delivery_scripts import PUSH
+
 #: Writes the record and pushes the message, or neither: Redis undoes nothing of a script that fails half-way, so the
 #: push, the one step that can fail, comes before all but the claim on the id. A job that is known already (a retry, a
 #: publish repeated after a lost reply) keeps its record; the message is pushed all the same, as Celery would.
 #: KEYS: 1 the queue's list. Returns 1 when the record is new.
-ACCEPT = """
+ACCEPT = (
+    PUSH
+    + """
 local message, broker_db, record_db = ARGV[1], ARGV[2], ARGV[3]
 local meta, ledger, owner_index = ARGV[4], ARGV[5], ARGV[6]
 local task_id, record, now, owner, task = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -17,7 +21,7 @@ redis.call('SELECT', record_db)
 local fresh = redis.call('HSETNX', ledger, 'state', 'PENDING')
 if message ~= '' then
   redis.call('SELECT', broker_db)
-  local pushed = redis.pcall('LPUSH', KEYS[1], message)
+  local pushed = push(KEYS[1], ARGV[12], ARGV[13], message, tonumber(ARGV[14]))
   redis.call('SELECT', record_db)
   if type(pushed) == 'table' and pushed.err then
     if fresh == 1 then redis.call('DEL', ledger) end
@@ -31,6 +35,7 @@ if fresh == 1 then
 end
 return fresh
 """
+)
 
 _FINISH = """
 local function finish(meta, ledger, retired, owner_prefix, task_id, record, state, ttl, keep, now)

@@ -42,13 +42,15 @@ def submit(celery_app: Celery, task: str, body: Mapping[str, Any], **options: An
         BrokerUnavailableError: no answer in time; the job may have been accepted if only the reply was lost.
     """
     spec = job_spec(celery_app, task)
-    params = spec.to_wire(spec.load_body(body))
+    spec.load_body(body)
     task_id = uuid()
     facts = SubmissionFacts.of_caller()
     try:
         # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's data.
         celery_app.tasks[task].apply_async(
-            kwargs=params,
+            # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose
+            # what a schema only loads.
+            kwargs=dict(body),
             task_id=task_id,
             argsrepr="()",
             kwargsrepr="{…}",

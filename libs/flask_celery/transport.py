@@ -14,6 +14,8 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 from redis.exceptions import NoScriptError
 
+from libs.flask_celery.claiming import ClaimingChannelMixin, wake_key
+from libs.flask_celery.delays import DELAYED, due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.record_fields import pending_meta
@@ -35,7 +37,7 @@ class RecordPlace:
         return asdict(self)
 
 
-class RecordingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
+class RecordingChannelMixin(ClaimingChannelMixin):
     """Writes the record of a task message together with the push."""
 
     def _put(self, queue: str, message: Mapping[str, Any], **kwargs: Any) -> None:
@@ -48,6 +50,8 @@ class RecordingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         in_batch = kwargs.get("_publish_batch") is not None
         if place is None or in_batch or not (headers.get("task") and headers.get("id")):
             super()._put(queue, message, **kwargs)
+            if not in_batch:
+                self.plain_client.lpush(self.prefixed(wake_key(queue)), "1")
             return
         list_name = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
         arguments = acceptance_arguments(headers, queue, RecordKeys(place.prefix))
@@ -57,6 +61,9 @@ class RecordingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
                 client.connection_pool.connection_kwargs.get("db", 0),
                 place.database,
                 *arguments,
+                self.prefixed(wake_key(queue)),
+                self.prefixed(DELAYED),
+                due_at(headers),
             ]
             try:
                 client.evalsha(self._accept_sha(client), 1, list_name, *arguments)

@@ -1,0 +1,233 @@
+"""Taking messages from Redis so that none is ever in neither place.
+
+kombu takes a message with BRPOP and registers it as unacknowledged in a second step; a worker killed between the
+two loses it (kombu issue 305, celery issue 4354). Here one script does both. It cannot block, so an idle worker waits
+on a *wake list* of its queues, where every publish of this library leaves a token: losing a token loses nothing.
+Stock clients leave none; their messages are seen when the wait ends, within :data:`IDLE_WAIT`.
+"""
+
+import logging
+import time
+from queue import Empty
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+
+from libs.flask_celery.delays import DELAYED, due_at
+from libs.flask_celery.delivery_scripts import CLAIM, DELAY, EXPIRED, RESTORE
+from libs.flask_celery.lease import running_tags, unsent_acks
+from libs.flask_celery.parking import park_unreadable
+
+logger = logging.getLogger(__name__)
+
+#: Longest wait, in seconds, for a token; what a stock client's message may wait at an idle worker.
+IDLE_WAIT = 0.25
+
+
+def wake_key(queue: str) -> str:
+    """The list whose tokens wake a queue's idle workers."""
+    return f"taskgate-wake-{queue}"
+
+
+class ClaimingQoS(kombu_redis.QoS):  # type: ignore[misc]
+    """Keeps what is delivered; the claim has already registered it in Redis."""
+
+    channel: "ClaimingChannelMixin"
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember the message here only."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge; when the connection is gone, later, so that the finished job is not delivered again."""
+        try:
+            with self.channel.plain_client.pipeline() as pipe:
+                self._remove_from_indices(delivery_tag, pipe).execute()
+        except self.channel.connection_errors:
+            unsent_acks.add(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
+        index, unacked = self.channel.lease_keys
+        pipe = self.channel.plain_client.pipeline() if pipe is None else pipe
+        return pipe.zrem(index, delivery_tag).hdel(unacked, delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> list[Any]:
+        """Give back, as the channel closes, what has not been started; what runs is acknowledged when it ends."""
+        running = running_tags()
+        for tag in list(self._delivered):
+            if tag not in running:
+                self.restore_by_tag(tag)
+        self._delivered.clear()
+        return []
+
+    def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
+        """Give back the messages of dead workers: those whose lease is over."""
+        channel = self.channel
+        expired = channel.run_script(EXPIRED, channel.lease_keys, [self.visibility_timeout, num or 100])
+        for tag, score, held in expired:
+            channel.restore(bytes_to_str(tag), bytes_to_str(held), score=bytes_to_str(score))
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give back one message that this worker holds."""
+        held = self.channel.plain_client.hget(self.channel.lease_keys[1], tag)
+        if held is not None:
+            self.channel.restore(tag, bytes_to_str(held))
+
+
+class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
+    """Claims instead of BRPOP; restores by comparing; parks what it cannot read."""
+
+    QoS: ClassVar[type] = ClaimingQoS
+    _waits_for_token = False
+    _claim_tag = ""
+
+    @property
+    def plain_client(self) -> Redis:
+        """One client for the channel's life on its current pool; keys are prefixed by hand."""
+        held = self.__dict__.get("_plain_client")
+        if held is None or held.connection_pool is not self.pool:
+            held = self.__dict__["_plain_client"] = Redis(connection_pool=self.pool)
+        return held
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        # kombu clears these when Redis goes away, and would end the worker with an AttributeError on the way
+        # (kombu/transport/redis.py, _connparams); a connection error is what its callers know how to treat.
+        if self.connection is None or self.connection.client is None:
+            raise RedisConnectionError("This channel's connection is closed.")
+        return super()._get_pool(asynchronous)
+
+    @property
+    def lease_keys(self) -> list[str]:
+        """Of the sorted set and the hash of what workers hold."""
+        return [self.prefixed(self.unacked_index_key), self.prefixed(self.unacked_key)]
+
+    def prefixed(self, key: str) -> str:
+        """With the deployment's prefix."""
+        return f"{self.global_keyprefix}{key}"
+
+    def wake_key(self, queue: str) -> str:
+        """See :func:`wake_key`; without the deployment's prefix."""
+        return wake_key(queue)
+
+    def held_tags(self) -> set[str]:
+        """Delivery tags of all that this channel has taken and not acknowledged. Callable from another thread."""
+        while True:
+            try:
+                delivered = set(self.qos._delivered) - set(self.qos._dirty)
+            except RuntimeError:  # it changed while it was read
+                continue
+            return delivered | {self._claim_tag}
+
+    def run_script(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run one of the delivery scripts."""
+        return self.plain_client.register_script(script)(keys=keys, args=arguments)
+
+    # Consuming: kombu's poller calls _brpop_start to send a command and _brpop_read when its reply has come.
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        self._in_poll = self.client.connection
+        self._claim(queues)
+
+    def _claim(self, queues: list[str], *, whole_script: bool = False) -> None:
+        self._claimed_queues = [queue for _ in self.priority_steps for queue in queues]
+        self._claim_tag = str(uuid4())
+        lists = [self.prefixed(self._q_for_pri(queue, step)) for step in self.priority_steps for queue in queues]
+        keys = [*self.lease_keys, *lists]
+        command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", self._claim_sha)
+        self._waits_for_token = False
+        self._brpop_sent_at = time.monotonic()
+        self.client.connection.send_command(
+            *command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues)
+        )
+
+    @property
+    def _claim_sha(self) -> str:
+        return str(self.plain_client.register_script(CLAIM).sha)
+
+    def _wait_for_token(self) -> None:
+        keys = [self.prefixed(wake_key(queue)) for queue in dict.fromkeys(self._claimed_queues)]
+        self._waits_for_token = True
+        self._brpop_sent_at = time.monotonic()
+        self.client.connection.send_command("BRPOP", *keys, IDLE_WAIT)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        connection = self.client.connection
+        try:
+            reply = connection.read_response()
+        except NoScriptError:
+            self._claim(list(dict.fromkeys(self._claimed_queues)), whole_script=True)
+            raise Empty from None
+        except self.connection_errors:
+            self._in_poll = None
+            connection.disconnect()
+            raise
+        if self._closing:
+            self._in_poll = None
+            if not self._waits_for_token and reply:
+                self.qos.restore_by_tag(self._claim_tag)
+            raise Empty
+        if self._waits_for_token:
+            self._claim(self._queue_cycle.consume(len(self.active_queues)))
+            raise Empty
+        if not reply:
+            self._wait_for_token()
+            raise Empty
+        self._in_poll = None
+        place, message = reply
+        queue = self._claimed_queues[place - 1]
+        self._queue_cycle.rotate(queue)
+        self._deliver_claimed(message, queue)
+        return True
+
+    def _deliver_claimed(self, message: bytes, queue: str) -> None:
+        """Hand a message to its consumer under the tag of this claim, which no other delivery of it has."""
+        try:
+            payload = loads(bytes_to_str(message))
+            payload["properties"]["delivery_tag"] = self._claim_tag
+            payload["properties"]["delivery_info"]["exchange"]
+            payload["body"]
+            due_at(payload["headers"])
+        except Exception as error:
+            # One unreadable message must not stop the worker, whatever is wrong with it.
+            logger.exception("A message of queue %s cannot be read; it is parked among the dead letters", queue)
+            park_unreadable(self, self._claim_tag, message.decode(errors="replace"), queue, f"unreadable: {error!r}")
+            return
+        if due_at(payload["headers"]) > time.time() + 1:
+            self._delay_claimed(message, queue, payload)
+            return
+        self.connection._deliver(payload, queue)
+
+    def _delay_claimed(self, message: bytes, queue: str, payload: dict[str, Any]) -> None:
+        """A stock client queued a message for later: it waits in Redis, not in a worker's memory."""
+        priority = self._get_message_priority(payload, reverse=False)
+        keys = [self._q_for_pri(queue, priority), wake_key(queue), DELAYED]
+        arguments = [self._claim_tag, message, due_at(payload["headers"])]
+        self.run_script(DELAY, [*self.lease_keys, *map(self.prefixed, keys)], arguments)
+
+    def restore(self, tag: str, held: str, *, score: str = "") -> bool:
+        """Put a leased message back at the head of its queues. Returns: False when somebody else was first."""
+        try:
+            payload, exchange, routing_key = loads(held)
+            payload["headers"]["redelivered"] = True
+            payload["properties"]["delivery_info"]["redelivered"] = True
+            queues = self._lookup(exchange, routing_key)
+            priority = self._get_message_priority(payload, reverse=False)
+        except Exception as error:
+            logger.exception("A message that a worker held cannot be read; it is parked among the dead letters")
+            park_unreadable(self, tag, held, "", f"unreadable: {error!r}")
+            return False
+        keys = list(self.lease_keys)
+        for queue in queues:
+            keys += [self.prefixed(self._q_for_pri(queue, priority)), self.prefixed(wake_key(queue))]
+        return bool(self.run_script(RESTORE, keys, [tag, score, dumps(payload)]))

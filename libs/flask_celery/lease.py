@@ -1,0 +1,119 @@
+"""Leases: a worker's word, said again and again, that it still has its messages.
+
+kombu notes once when a message was delivered and gives it back after the visibility timeout, whether its worker
+lives or not; so the timeout must outlast the longest job, and a crash is noticed an hour later. Here a thread of each
+worker renews the leases of everything it holds, what it has prefetched too, so the timeout can be short.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from celery.worker import state
+from kombu.transport.redis import Channel
+from redis import Redis
+from redis.exceptions import RedisError
+
+from libs.flask_celery.delivery_scripts import RENEW
+from libs.flask_celery.parking import release_quarantined
+from libs.flask_celery.redis_steps import RedisStep, consumer_channel
+
+logger = logging.getLogger(__name__)
+
+#: Renewals in one visibility timeout: two may fail before a lease is over.
+RENEWALS_PER_TIMEOUT = 3
+
+_TAGS_PER_CALL = 1_000
+
+
+def running_tags() -> set[str]:
+    """Delivery tags of what this worker runs right now, over whatever channel it came."""
+    return {request.message.delivery_tag for request in tuple(state.active_requests)}
+
+
+class UnsentAcks:
+    """Acknowledgements that could not be sent because the connection was gone: sent later, by tag."""
+
+    def __init__(self) -> None:
+        self._tags: set[str] = set()
+        self._lock = threading.Lock()
+
+    def add(self, tag: str) -> None:
+        """Keep one for later."""
+        with self._lock:
+            self._tags.add(tag)
+
+    def take(self) -> list[str]:
+        """All that wait; they are the caller's now."""
+        with self._lock:
+            tags, self._tags = list(self._tags), set()
+        return tags
+
+
+#: Of this worker process.
+unsent_acks = UnsentAcks()
+
+
+class LeaseKeeper(RedisStep):
+    """Renews the worker's leases from a thread of its own, so that a busy event loop does not lose them."""
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:
+        """Begin renewing."""
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="lease-keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        """Renew until the pool has drained: this step stops after it."""
+        self._stopping.set()
+
+    terminate = stop
+
+    def _run(self, worker: Any) -> None:
+        options = worker.app.conf.broker_transport_options or {}
+        interval = float(options.get("visibility_timeout", Channel.visibility_timeout)) / RENEWALS_PER_TIMEOUT
+        while not self._stopping.wait(interval):
+            channel = consumer_channel(worker)
+            if channel is None:  # starting, or connecting again
+                continue
+            try:
+                renew(channel)
+                # Here as well as from the event loop, which gevent workers do not have.
+                channel.qos.restore_visible(num=channel.unacked_restore_limit)
+                release_quarantined(channel, list(worker.app.tasks))
+            except (RedisError, OSError) as error:
+                logger.warning("Leases could not be renewed: %r", error)
+            except Exception:
+                # Whatever it is, the next round may succeed, and without a keeper every lease is lost.
+                logger.exception("Leases could not be renewed")
+
+
+def renew(channel: Any) -> list[str]:
+    """Renew everything held over ``channel`` and everything that runs. Returns: tags whose lease was lost.
+
+    Uses a connection of its own: the channel's belong to the event loop.
+    """
+    tags = list(channel.held_tags() | running_tags())
+    with Redis(connection_pool=channel.pool) as client:
+        acknowledged = unsent_acks.take()
+        try:
+            if acknowledged:
+                client.zrem(channel.lease_keys[0], *acknowledged)
+                client.hdel(channel.lease_keys[1], *acknowledged)
+        except (RedisError, OSError):
+            for tag in acknowledged:
+                unsent_acks.add(tag)
+            raise
+        script = client.register_script(RENEW)
+        lost: list[str] = []
+        for start in range(0, len(tags), _TAGS_PER_CALL):
+            gone = script(keys=[channel.lease_keys[0]], args=tags[start : start + _TAGS_PER_CALL])
+            lost += [tag.decode() if isinstance(tag, bytes) else tag for tag in gone]
+    if lost:
+        # Also seen when a job ended between the list and the call, which is harmless.
+        logger.debug("Leases that were gone at renewal: %s", lost)
+    return lost

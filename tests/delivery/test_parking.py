@@ -1,0 +1,53 @@
+"""What a worker cannot run is kept, and unknown tasks run once a worker knows them."""
+
+import json
+from collections.abc import Callable
+
+from celery import Celery
+from celery.result import AsyncResult
+from flask import Flask
+from redis import Redis
+
+from tests.conftest import Worker, wait_until
+from tests.delivery.conftest import Marks
+
+
+def test_an_unknown_task_waits_for_a_worker_that_knows_it(
+    app: Flask,
+    start_worker: Callable[..., Worker],
+    counting_worker: Callable[..., Worker],
+    celery_app: Celery,
+    marks: Marks,
+    broker: "Redis[bytes]",
+) -> None:
+    older = start_worker("--pool", "solo")  # does not load the counted jobs
+    result = celery_app.send_task("test.work", ("a",))
+    other = celery_app.send_task("test.nobody_knows")
+    wait_until(lambda: broker.llen("taskgate-quarantine-default:test.work") == 1)
+    wait_until(lambda: broker.llen("taskgate-quarantine-default:test.nobody_knows") == 1)
+    assert result.state == "PENDING"
+    wait_until(lambda: broker.hlen("unacked") == broker.llen("default") == 0)
+    older.stop()
+
+    counting_worker("--pool", "solo")
+
+    assert result.get(timeout=20) == "a"
+    assert marks.starts("a") == 1
+    assert other.state == "PENDING"
+    assert broker.llen("taskgate-quarantine-default:test.nobody_knows") == 1
+
+
+def test_a_message_that_cannot_be_decoded_fails_its_job(
+    counting_worker: Callable[..., Worker], celery_app: Celery, broker: "Redis[bytes]"
+) -> None:
+    job = celery_app.send_task("test.work", ("a",))
+    message = json.loads(broker.rpop("default"))
+    message["content-type"] = "application/x-python-serialize"
+    broker.lpush("default", json.dumps(message))
+
+    counting_worker("--pool", "solo")
+
+    wait_until(lambda: AsyncResult(job.id, app=celery_app).state == "FAILURE")
+    letter = json.loads(broker.lindex("taskgate-dead-letters", 0))
+    assert json.loads(letter["message"])["headers"]["id"] == job.id
+    wait_until(lambda: broker.hlen("unacked") == 0)
