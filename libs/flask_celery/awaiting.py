@@ -1,7 +1,7 @@
 """Waiting for results with ``get()``: subscriptions are made when somebody waits, not when jobs are published.
 
 Celery subscribes to every part of a group and of a chord as it publishes them, for a ``get()`` that may never come,
-and leaves the socket unread until then (``celery/canvas.py``, ``_apply_tasks`` and ``freeze``; PITFALLS, item 8).
+and leaves the socket unread until then (``celery/canvas.py``, ``_apply_tasks`` and ``freeze``).
 """
 
 from typing import Any
