@@ -24,7 +24,7 @@ MAX_UPLOAD = 4096
 
 @pytest.fixture(scope="module", params=[True, False], ids=["TESTING", "production"])
 def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Flask-RESTful handles errors in another way with TESTING off, so each case runs both ways (PITFALLS 13)."""
+    """Flask-RESTful handles errors in another way with TESTING off, so each case runs both ways."""
     folder = tmp_path_factory.mktemp("api")
     with an_installation(folder, testing=request.param, MAX_UPLOAD=str(MAX_UPLOAD)) as installation:
         yield installation

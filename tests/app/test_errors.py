@@ -18,7 +18,7 @@ SECRET = "hunter2"
 
 @pytest.fixture(params=["app", "app_outside_testing"])
 def any_app(request: pytest.FixtureRequest) -> Flask:
-    """Error handling differs with TESTING (PITFALLS 13)."""
+    """Error handling differs with TESTING."""
     app: Flask = request.getfixturevalue(request.param)
     return app
 

@@ -96,7 +96,7 @@ def test_a_module_is_of_a_readable_size_documented_and_prints_nothing(module: Pa
 
 
 def test_flask_restfuls_own_parsing_and_marshalling_are_not_used() -> None:
-    """PITFALLS 13: reqparse answers 415 to a GET and fields dump wrongly."""
+    """Flask-RESTful: reqparse answers 415 to a GET and fields dump wrongly."""
     for module in MODULES:
         for node in ast.walk(ast.parse((ROOT / module).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flask_restful"):
