@@ -6,6 +6,7 @@ on a *wake list* of its queues, where every publish of this library leaves a tok
 Stock clients leave none; their messages are seen when the wait ends, within :data:`IDLE_WAIT`.
 """
 
+import hashlib
 import logging
 import time
 from queue import Empty
@@ -21,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from libs.flask_celery.delays import DELAYED, due_at
-from libs.flask_celery.delivery_scripts import CLAIM, DELAY, EXPIRED, RESTORE
+from libs.flask_celery.delivery_scripts import CLAIM, DELAY, EXPIRED, RESTORE, wake_key
 from libs.flask_celery.lease import running_tags, unsent_acks
 from libs.flask_celery.parking import park_unreadable
 
@@ -31,9 +32,8 @@ logger = logging.getLogger(__name__)
 IDLE_WAIT = 0.25
 
 
-def wake_key(queue: str) -> str:
-    """The list whose tokens wake a queue's idle workers."""
-    return f"taskgate-wake-{queue}"
+#: What EVALSHA knows the script by.
+_CLAIM_SHA = hashlib.sha1(CLAIM.encode(), usedforsecurity=False).hexdigest()
 
 
 class ClaimingQoS(kombu_redis.QoS):  # type: ignore[misc]
@@ -113,10 +113,6 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         """With the deployment's prefix."""
         return f"{self.global_keyprefix}{key}"
 
-    def wake_key(self, queue: str) -> str:
-        """See :func:`wake_key`; without the deployment's prefix."""
-        return wake_key(queue)
-
     def held_tags(self) -> set[str]:
         """Delivery tags of all that this channel has taken and not acknowledged. Callable from another thread."""
         while True:
@@ -132,6 +128,12 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
 
     # Consuming: kombu's poller calls _brpop_start to send a command and _brpop_read when its reply has come.
 
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Note which queues are consumed without acknowledgement, as replies to ``inspect`` are."""
+        self.__dict__.setdefault("_no_ack_queues", set())
+        (self._no_ack_queues.add if no_ack else self._no_ack_queues.discard)(queue)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
@@ -144,16 +146,12 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         self._claim_tag = str(uuid4())
         lists = [self.prefixed(self._q_for_pri(queue, step)) for step in self.priority_steps for queue in queues]
         keys = [*self.lease_keys, *lists]
-        command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", self._claim_sha)
+        command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", _CLAIM_SHA)
         self._waits_for_token = False
         self._brpop_sent_at = time.monotonic()
         self.client.connection.send_command(
             *command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues)
         )
-
-    @property
-    def _claim_sha(self) -> str:
-        return str(self.plain_client.register_script(CLAIM).sha)
 
     def _wait_for_token(self) -> None:
         keys = [self.prefixed(wake_key(queue)) for queue in dict.fromkeys(self._claimed_queues)]
@@ -178,7 +176,8 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
                 self.qos.restore_by_tag(self._claim_tag)
             raise Empty
         if self._waits_for_token:
-            self._claim(self._queue_cycle.consume(len(self.active_queues)))
+            self._in_poll = None
+            self._brpop_start()  # sends nothing when the worker was told to leave its last queue meanwhile
             raise Empty
         if not reply:
             self._wait_for_token()
@@ -203,6 +202,8 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             logger.exception("A message of queue %s cannot be read; it is parked among the dead letters", queue)
             park_unreadable(self, self._claim_tag, message.decode(errors="replace"), queue, f"unreadable: {error!r}")
             return
+        if queue in self._no_ack_queues:  # nobody will acknowledge it, so its lease would give it back
+            self.qos._remove_from_indices(self._claim_tag).execute()
         if due_at(payload["headers"]) > time.time() + 1:
             self._delay_claimed(message, queue, payload)
             return

@@ -11,6 +11,12 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 """
 
+
+def wake_key(queue: str) -> str:
+    """The list whose tokens wake a queue's idle workers; without the deployment's prefix."""
+    return f"taskgate-wake-{queue}"
+
+
 #: Wakes one idle worker of a queue. Bounded: a busy worker looks for itself, so more tokens wake nobody.
 WAKE = """
 local function wake(key)

@@ -15,7 +15,7 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-from libs.flask_celery.delivery_scripts import PARK, RELEASE
+from libs.flask_celery.delivery_scripts import PARK, RELEASE, wake_key
 
 if TYPE_CHECKING:
     from libs.flask_celery.claiming import ClaimingChannelMixin
@@ -66,7 +66,7 @@ def release_quarantined(channel: "ClaimingChannelMixin", tasks: Iterable[str]) -
         waiting = pipe.execute()
     released = 0
     for (queue, task), count in zip(pairs, waiting, strict=True):
-        keys = [quarantine_key(queue, task), queue, channel.wake_key(queue)]
+        keys = [quarantine_key(queue, task), queue, wake_key(queue)]
         for _ in range(0, count, _RELEASED_AT_ONCE):
             released += channel.run_script(RELEASE, [channel.prefixed(key) for key in keys], [_RELEASED_AT_ONCE])
     return released

@@ -14,8 +14,9 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 from redis.exceptions import NoScriptError
 
-from libs.flask_celery.claiming import ClaimingChannelMixin, wake_key
+from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delays import DELAYED, due_at
+from libs.flask_celery.delivery_scripts import wake_key
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.record_fields import pending_meta

@@ -108,3 +108,20 @@ def test_kill_between_claim_and_start_loses_nothing(
     counting_worker("--pool", "solo")
 
     wait_until(lambda: all(marks.ends(f"r{n}") for n in range(3)), timeout=30)
+
+
+def test_an_idle_worker_that_is_told_to_leave_its_only_queue_lives_and_can_come_back(
+    counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks
+) -> None:
+    worker = counting_worker("--pool", "solo")
+    (answer,) = celery_app.control.cancel_consumer("default", reply=True, timeout=5)
+    assert "ok" in answer[worker.name]
+    result = celery_app.send_task("test.work", ("a",))
+    (answer,) = celery_app.control.inspect(timeout=5).ping().items()  # a round of the loop without a queue
+    assert answer == (worker.name, {"ok": "pong"})
+    assert marks.starts("a") == 0
+
+    celery_app.control.add_consumer("default", reply=True, timeout=5)
+
+    assert result.get(timeout=20) == "a"
+    assert worker.process.poll() is None
