@@ -31,7 +31,8 @@ from app.extensions import Base, db
 from config import BROKER_DATABASE, RESULT_DATABASE, load_config
 from libs.flask_celery.backend import JobBackend
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.transport import acceptance_arguments
+from libs.flask_celery.message_copy import message_of
+from libs.flask_celery.scripts import ACCEPTED
 from tests.conftest import ROOT, RedisServer, Worker, built_app, wait_until
 
 API = "/api/1.0"
@@ -124,8 +125,9 @@ class Installation:
         """Write the record of a job that no worker will ever take; returns its task id."""
         task_id = str(uuid4())
         facts = SubmissionFacts(submitted_at=submitted_at or time.time_ns() // 1_000_000, owner=owner)
-        message = {"id": task_id, "task": task, HEADER: facts.to_header()}
-        assert self.backend.accept_job(acceptance_arguments(message, "default", self.backend.keys))
+        headers = {"id": task_id, "task": task, HEADER: facts.to_header()}
+        message = message_of(headers, {}, [[], {}, {}], "json")
+        assert self.backend.accept_job(message, "default") == ACCEPTED
         return task_id
 
     def expire(self, task_id: str) -> None:

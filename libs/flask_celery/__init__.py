@@ -6,6 +6,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.current_job import JobFileStore, current_job
 from libs.flask_celery.discovery import import_jobs
@@ -14,8 +15,13 @@ from libs.flask_celery.errors import (
     ExpiredJobError,
     FinalJobError,
     FlaskCeleryError,
+    IdempotencyConflictError,
     InvalidParamsError,
     JobCancelled,
+    JobOvertaken,
+    NotRepeatableError,
+    OwnerLimitError,
+    QueueFullError,
     SettingError,
     UnknownJobError,
     UnknownTaskError,
@@ -37,10 +43,11 @@ __all__ = [
     "JobFileStore", "JobSpec", "current_job", "job", "job_spec", "job_specs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
-    "SubmittedJob", "submit",
+    "SubmissionTerms", "SubmittedJob", "submit",
     # Errors
-    "BrokerUnavailableError", "ExpiredJobError", "FinalJobError", "FlaskCeleryError", "InvalidParamsError",
-    "JobCancelled", "SettingError", "UnknownJobError", "UnknownTaskError",
+    "BrokerUnavailableError", "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
+    "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",
+    "OwnerLimitError", "QueueFullError", "SettingError", "UnknownJobError", "UnknownTaskError",
 ]  # fmt: skip
 
 

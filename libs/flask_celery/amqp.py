@@ -12,8 +12,12 @@ from celery import current_task
 from celery.app.amqp import AMQP, task_message
 from kombu.utils import cached_property
 
+from libs.flask_celery.acceptance import FENCE_HEADER
+from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.transport import OPTION, acceptance_arguments
+from libs.flask_celery.message_copy import message_of
+from libs.flask_celery.scripts import ACCEPTED, KNOWN
+from libs.flask_celery.transport import OPTION
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
@@ -23,9 +27,20 @@ class JobAMQP(AMQP):  # type: ignore[misc]
     """``app.amqp`` of the Celery app that ``make_celery`` builds."""
 
     def as_task_v2(self, task_id: str, *args: Any, **kwargs: Any) -> task_message:
-        """Protocol 2's message with one header more; see :mod:`libs.flask_celery.facts`."""
+        """Protocol 2's message with our headers; see :mod:`libs.flask_celery.facts`.
+
+        A retry or a replacement is the same submission, so it keeps the facts it came with, and it is published by a
+        run that may have been overtaken, so it carries the run's fence. Anything else has its caller's facts.
+        """
         message = super().as_task_v2(task_id, *args, **kwargs)
-        message.headers[HEADER] = _header_for(task_id)
+        request = getattr(current_task, "request", None) if current_task else None
+        if request is None or getattr(request, "id", None) != task_id:
+            message.headers[HEADER] = SubmissionFacts.of_caller().to_header()
+            return message
+        facts = SubmissionFacts.of_header(getattr(request, HEADER, None)) or SubmissionFacts.of_caller()
+        message.headers[HEADER] = facts.to_header()
+        message.headers[FENCE_HEADER] = getattr(request, FENCE_HEADER, None) or 0
+        request.next_run_at = round(due_at(message.headers) * 1000) or None
         return message
 
     @cached_property  # type: ignore[untyped-decorator]
@@ -40,23 +55,19 @@ class JobAMQP(AMQP):  # type: ignore[misc]
             queue = options.get("queue")
             queue_name = getattr(queue, "name", queue) or self.app.conf.task_default_queue
             headers = {**message.headers, **(options.get("headers") or {})}  # as Celery puts them together
-            arguments = acceptance_arguments(headers, queue_name, backend.keys)
-            fresh = backend.accept_job(arguments)
+            serializer = options.get("serializer") or self.app.conf.task_serializer
+            properties = {**message.properties, "priority": options.get("priority")}
+            copied = message_of(headers, properties, message.body, serializer)
+            outcome = backend.accept_job(copied, queue_name)
+            if outcome == KNOWN:
+                return None
             try:
-                return send(producer, name, message, **options)
+                sent = send(producer, name, message, **options)
             except Exception:
-                if fresh:
-                    backend.withdraw(message.headers["id"])
+                if outcome == ACCEPTED:
+                    backend.withdraw(headers["id"])
                 raise
+            backend.published(headers["id"])
+            return sent
 
         return send_after_record
-
-
-def _header_for(task_id: str) -> dict[str, Any]:
-    """A retry is the same submission, so it keeps the facts it came with; anything else has its caller's."""
-    request = getattr(current_task, "request", None) if current_task else None
-    if request is not None and getattr(request, "id", None) == task_id:
-        carried = SubmissionFacts.of_header(getattr(request, HEADER, None))
-        if carried is not None:
-            return carried.to_header()
-    return SubmissionFacts.of_caller().to_header()

@@ -10,7 +10,7 @@ Three differences from ``celery.backends.redis``:
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,11 +19,12 @@ from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import BackendStoreError, TaskRevokedError
 from kombu.utils.encoding import bytes_to_str
 
+from libs.flask_celery.acceptance import FENCE_HEADER, Acceptance, position_of, terms_now
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
 from libs.flask_celery.records import JobRecords
-from libs.flask_celery.scripts import ACCEPT, CANCEL, STORE
+from libs.flask_celery.scripts import ACCEPT, CANCEL, LET_GO, OVERTAKEN, STORE, STORED, WITHDRAW
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
@@ -43,6 +44,8 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         self._accept_script = self.client.register_script(ACCEPT)
         self._store_script = self.client.register_script(STORE)
         self._cancel_script = self.client.register_script(CANCEL)
+        self._let_go_script = self.client.register_script(LET_GO)
+        self._withdraw_script = self.client.register_script(WITHDRAW)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""
@@ -81,7 +84,12 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         state: str = states.FAILURE,
     ) -> None:
         """Store failure, with ``ignore_result`` too: what is ignored is the value, not that the job has ended."""
-        store_result = store_result or _runs_in_worker(request)
+        if _runs_in_worker(request):
+            self.store_result(task_id, exc, state, traceback=traceback, request=request)
+            if getattr(request, "refused_state", None):
+                return  # what does not count has no consequences for its chain and its chord
+            request.is_stored = True  # for what follows
+            store_result = True
         super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
 
     def mark_as_revoked(
@@ -103,6 +111,13 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         meta = self._get_task_meta_for(request.id)
         self.on_chord_part_return(request, meta["status"], meta["result"])
 
+    def on_chord_part_return(
+        self, request: Any, state: str, result: Any, propagate: Any = None, **kwargs: Any
+    ) -> None:
+        """A run that has been overtaken does not speak for its job."""
+        if not getattr(request, "overtaken", False):
+            super().on_chord_part_return(request, state, result, propagate, **kwargs)
+
     def _store_result(
         self,
         task_id: str,
@@ -114,6 +129,8 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
     ) -> Any:
         if getattr(request, "id", task_id) != task_id:
             request = None  # a job may update_state() of another one; what it knows of itself is not about that one
+        if getattr(request, "is_stored", False):
+            return result
         self.store_state(task_id, result, state, traceback=traceback, request=request)
         return result
 
@@ -129,7 +146,8 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
     ) -> bool:
         """Store a state and wake who waits for it. ``result`` is as Celery stores it, exceptions prepared.
 
-        Returns: whether it was stored; False when the job was final already, and then nothing has changed.
+        Returns: whether it was stored. False when the job was final already, or its run has been overtaken by another
+            one, and then nothing has changed; ``request.refused_state`` and ``request.overtaken`` say which.
             ``request.cancel_requested`` is set when somebody has asked the running job to stop.
         """
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
@@ -142,50 +160,57 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         if len(payload) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
         ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
-        stored, cancel, before = self.ensure(
-            self._run_store,
-            (task_id, payload, state, ttl, meta.get("owner") or "", meta.get("name") or ""),
-            **retry_policy,
+        publication, fence = position_of(request)
+        arguments = [
+            *(task_id, payload, state, ttl, self._keep(ttl), _now(), meta.get("owner") or "", meta.get("name") or ""),
+            *(publication, fence),
+        ]
+        outcome, cancel, before, fence = self.ensure(
+            self._run, (self._store_script, task_id, arguments), **retry_policy
         )
         if request is not None:
             request.reported = True
-            request.refused_state = None if stored else before.decode()
+            request.overtaken = outcome == OVERTAKEN
+            request.refused_state = None if outcome == STORED else before.decode() or states.PENDING
             request.cancel_requested = bool(cancel)
-        if stored and cancel and state == states.RETRY:
+            setattr(request, FENCE_HEADER, int(fence))
+        if outcome == STORED and cancel and state == states.RETRY:
             self.cancel(task_id)  # it has been asked to stop, so it does not wait for another run
-        return bool(stored)
+        return bool(outcome == STORED)
 
-    def _run_store(self, task_id: str, payload: str, state: str, ttl: int, owner: str, task: str) -> list[Any]:
-        result: list[Any] = self._store_script(
-            keys=[self.keys.meta(task_id), self.keys.ledger(task_id), self.keys.retired],
-            args=[payload, state, ttl, self._keep(ttl), _now(), task_id, self.keys.owner(""), owner, task],
-        )
-        return result
+    def _run(self, script: Any, task_id: str, arguments: Sequence[Any]) -> Any:
+        keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
+        return script(keys=keys, args=[*arguments, self.keys.prefix])
 
-    def accept_job(self, arguments: list[Any]) -> bool:
-        """Write the record of a job about to be published elsewhere. Returns: whether it is new."""
+    def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
+        """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""
+        acceptance = Acceptance(message, queue, self.keys.prefix)
         database = self.connparams["db"]
-        return bool(self.ensure(self._accept_script, ([""], ["", database, database, *arguments])))
+        arguments = acceptance.arguments(push=False, broker_db=database, record_db=database, eta=0)
+        answer = self.ensure(self._accept_script, ([""], [*arguments, self.keys.prefix]))
+        return acceptance.settle(tuple(answer))
+
+    def published(self, task_id: str) -> None:
+        """The message of a job that was accepted for another broker is there."""
+        self.client.zrem(self.keys.unpublished, task_id)
 
     def withdraw(self, task_id: str) -> None:
         """Take back the record of a job whose publish failed, so that its id is unknown again."""
-        owner = self.client.hget(self.keys.ledger(task_id), "owner")
-        with self.client.pipeline() as pipe:
-            pipe.delete(self.keys.meta(task_id), self.keys.ledger(task_id))
-            if owner is not None:
-                pipe.zrem(self.keys.owner(bytes_to_str(owner)), task_id)
-            pipe.execute()
+        self._run(self._withdraw_script, task_id, [task_id, terms_now().idempotency])
 
-    def cancel(self, task_id: str) -> tuple[str, str]:
+    def let_go(self, request: Any) -> None:
+        """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue."""
+        publication, _ = position_of(request)
+        self.ensure(self._run, (self._let_go_script, request.id, [request.id, publication]))
+
+    def cancel(self, task_id: str, *, terminate: bool = False) -> tuple[str, str]:
         """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
         exception = self.prepare_exception(TaskRevokedError("cancelled before it started"))
         meta = self._get_result_meta(result=exception, state=states.REVOKED, traceback=None, request=None)
         meta.update(self._known_fields(task_id), task_id=task_id)
         ttl = self.expires or 0
-        outcome, state = self._cancel_script(
-            keys=[self.keys.meta(task_id), self.keys.ledger(task_id), self.keys.retired],
-            args=[self.encode(meta), states.REVOKED, ttl, self._keep(ttl), _now(), task_id, self.keys.owner("")],
-        )
+        arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), _now(), "1" if terminate else ""]
+        outcome, state = self._run(self._cancel_script, task_id, arguments)
         return outcome.decode(), state.decode()
 
     def cancel_requested(self, task_id: str) -> bool:
@@ -212,6 +237,8 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, format_date, encode)
         if request is not None and getattr(request, "task", None):
             meta.update(fields_of_request(request))
+        if state == states.RETRY:
+            meta["next_run_at"] = getattr(request, "next_run_at", None)
         if state in states.READY_STATES:
             ttl = self.failure_expires if state == states.FAILURE else self.expires
             meta["expires_at"] = _now() + ttl * 1000 if ttl else None

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.overrides import typed_overrides
 from libs.flask_celery.transport import OPTION, RecordPlace
@@ -40,6 +41,7 @@ class CelerySettings:
     result_expires: int = 86_400  # seconds
     default_queue: str = "default"
     strict_redis: bool = False  # workers refuse a Redis that may lose jobs, instead of warning
+    terms: SubmissionTerms = field(default_factory=SubmissionTerms)  # of jobs that clients submit
     overrides: Mapping[str, str] = field(default_factory=dict)  # CELERY_… from the environment, as text
 
 

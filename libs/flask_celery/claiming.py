@@ -21,10 +21,12 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
-from libs.flask_celery.delays import DELAYED, due_at
-from libs.flask_celery.delivery_scripts import CLAIM, DELAY, EXPIRED, RESTORE, wake_key
+from libs.flask_celery.acceptance import FENCE_HEADER
+from libs.flask_celery.delays import due_at
+from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, EXPIRED, RESTORE
 from libs.flask_celery.lease import running_tags, unsent_acks
 from libs.flask_celery.parking import park_unreadable
+from libs.flask_celery.place_scripts import PURGE, PURGED, order_key, wake_key
 
 logger = logging.getLogger(__name__)
 
@@ -41,23 +43,37 @@ class ClaimingQoS(kombu_redis.QoS):  # type: ignore[misc]
 
     channel: "ClaimingChannelMixin"
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: The job of each delivery tag, until it is acknowledged.
+        self.task_ids: dict[str, str] = {}
+
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember the message here only."""
+        self.task_ids[delivery_tag] = (message.headers or {}).get("id") or ""
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge; when the connection is gone, later, so that the finished job is not delivered again."""
+        task_id = self.task_ids.get(delivery_tag, "")
         try:
-            with self.channel.plain_client.pipeline() as pipe:
-                self._remove_from_indices(delivery_tag, pipe).execute()
+            self.channel.run_script(ACK, self.channel.lease_keys, [delivery_tag, task_id])
         except self.channel.connection_errors:
-            unsent_acks.add(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
+            unsent_acks.add(delivery_tag, task_id)
+        self.settle(delivery_tag)
 
-    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
-        index, unacked = self.channel.lease_keys
-        pipe = self.channel.plain_client.pipeline() if pipe is None else pipe
-        return pipe.zrem(index, delivery_tag).hdel(unacked, delivery_tag)
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give back, or acknowledge."""
+        if not requeue:
+            self.ack(delivery_tag)
+            return
+        self.restore_by_tag(delivery_tag)
+        self.settle(delivery_tag)
+
+    def settle(self, delivery_tag: str) -> None:
+        """Forget a message; Redis has been told."""
+        self.task_ids.pop(delivery_tag, None)
+        virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> list[Any]:
         """Give back, as the channel closes, what has not been started; what runs is acknowledged when it ends."""
@@ -123,8 +139,8 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             return delivered | {self._claim_tag}
 
     def run_script(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        """Run one of the delivery scripts."""
-        return self.plain_client.register_script(script)(keys=keys, args=arguments)
+        """Run one of the scripts that move messages, in this deployment."""
+        return self.plain_client.register_script(script)(keys=keys, args=[*arguments, self.global_keyprefix])
 
     # Consuming: kombu's poller calls _brpop_start to send a command and _brpop_read when its reply has come.
 
@@ -150,7 +166,7 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         self._waits_for_token = False
         self._brpop_sent_at = time.monotonic()
         self.client.connection.send_command(
-            *command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues)
+            *command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues), self.global_keyprefix
         )
 
     def _wait_for_token(self) -> None:
@@ -183,28 +199,29 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             self._wait_for_token()
             raise Empty
         self._in_poll = None
-        place, message = reply
+        place, message, fence = reply
         queue = self._claimed_queues[place - 1]
         self._queue_cycle.rotate(queue)
-        self._deliver_claimed(message, queue)
+        self._deliver_claimed(message, queue, int(fence))
         return True
 
-    def _deliver_claimed(self, message: bytes, queue: str) -> None:
+    def _deliver_claimed(self, message: bytes, queue: str, fence: int) -> None:
         """Hand a message to its consumer under the tag of this claim, which no other delivery of it has."""
         try:
             payload = loads(bytes_to_str(message))
             payload["properties"]["delivery_tag"] = self._claim_tag
             payload["properties"]["delivery_info"]["exchange"]
             payload["body"]
-            due_at(payload["headers"])
+            payload["headers"][FENCE_HEADER] = fence
+            is_early = due_at(payload["headers"]) > time.time() + 1 and bool(payload["headers"].get("id"))
         except Exception as error:
             # One unreadable message must not stop the worker, whatever is wrong with it.
             logger.exception("A message of queue %s cannot be read; it is parked among the dead letters", queue)
             park_unreadable(self, self._claim_tag, message.decode(errors="replace"), queue, f"unreadable: {error!r}")
             return
         if queue in self._no_ack_queues:  # nobody will acknowledge it, so its lease would give it back
-            self.qos._remove_from_indices(self._claim_tag).execute()
-        if due_at(payload["headers"]) > time.time() + 1:
+            self.run_script(ACK, self.lease_keys, [self._claim_tag, ""])
+        if is_early:
             self._delay_claimed(message, queue, payload)
             return
         self.connection._deliver(payload, queue)
@@ -212,9 +229,9 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
     def _delay_claimed(self, message: bytes, queue: str, payload: dict[str, Any]) -> None:
         """A stock client queued a message for later: it waits in Redis, not in a worker's memory."""
         priority = self._get_message_priority(payload, reverse=False)
-        keys = [self._q_for_pri(queue, priority), wake_key(queue), DELAYED]
-        arguments = [self._claim_tag, message, due_at(payload["headers"])]
-        self.run_script(DELAY, [*self.lease_keys, *map(self.prefixed, keys)], arguments)
+        keys = [*self.lease_keys, self.prefixed(self._q_for_pri(queue, priority))]
+        headers = payload["headers"]
+        self.run_script(DELAY, keys, [self._claim_tag, queue, headers["id"], message, due_at(headers)])
 
     def restore(self, tag: str, held: str, *, score: str = "") -> bool:
         """Put a leased message back at the head of its queues. Returns: False when somebody else was first."""
@@ -228,7 +245,23 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             logger.exception("A message that a worker held cannot be read; it is parked among the dead letters")
             park_unreadable(self, tag, held, "", f"unreadable: {error!r}")
             return False
-        keys = list(self.lease_keys)
-        for queue in queues:
-            keys += [self.prefixed(self._q_for_pri(queue, priority)), self.prefixed(wake_key(queue))]
-        return bool(self.run_script(RESTORE, keys, [tag, score, dumps(payload)]))
+        keys = [*self.lease_keys, *(self.prefixed(self._q_for_pri(queue, priority)) for queue in queues)]
+        task_id = payload["headers"].get("id") or ""
+        return bool(self.run_script(RESTORE, keys, [tag, score, task_id, dumps(payload), *queues]))
+
+    # What empties queues.
+
+    def lists_of(self, queue: str) -> list[str]:
+        """A queue's lists, one a step of priority, the most urgent first; with the deployment's prefix."""
+        return [self.prefixed(self._q_for_pri(queue, step)) for step in self.priority_steps]
+
+    def _purge(self, queue: str) -> int:
+        """``celery purge``: what waited is cancelled, by the reconciler, so that its clients hear of it."""
+        purged = [
+            self.run_script(PURGE, [name, self.prefixed(f"{PURGED}{uuid4()}")], []) for name in self.lists_of(queue)
+        ]
+        return sum(purged)
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        super()._delete(queue, *args, **kwargs)
+        self.plain_client.delete(self.prefixed(wake_key(queue)), *map(order_key, self.lists_of(queue)))

@@ -47,6 +47,7 @@ def _push_context(task: Any = None, **_: Any) -> None:
             request.reported = False
             request.cancel_requested = False
             request.refused_state = None
+            request.overtaken = False
     except Exception:
         # Celery drops exceptions of signal handlers; the job then fails on its first use of current_app.
         logger.exception("No app context could be pushed for job %s", request.id)

@@ -10,7 +10,7 @@ from celery import current_task
 from flask import current_app
 from werkzeug.local import LocalProxy
 
-from libs.flask_celery.errors import JobCancelled
+from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.records import JobFile, JobProgress
 from libs.flask_celery.states import JobState
 
@@ -99,6 +99,8 @@ class ActiveJob:
         except self._backend.connection_errors:
             logger.warning("The progress of job %s could not be stored", self._request.id, exc_info=True)
             return
+        if self._request.overtaken:
+            raise JobOvertaken(self._request.id)
         if not stored or self._request.cancel_requested:
             raise JobCancelled(self._request.id)
 

@@ -13,13 +13,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from libs.flask_celery.delivery_scripts import PROMOTE
+from libs.flask_celery.place_scripts import PROMOTE
 from libs.flask_celery.redis_steps import RedisStep, consumer_channel
 
 logger = logging.getLogger(__name__)
-
-#: Sorted set: ``<list>\n<wake list>\n<message>`` by Unix time.
-DELAYED = "taskgate-delayed"
 
 #: Seconds between two looks at the most, so that a job submitted meanwhile is not late.
 LONGEST_SLEEP = 0.5
@@ -67,7 +64,7 @@ class DelayKeeper(RedisStep):
             try:
                 with Redis(connection_pool=channel.pool) as client:
                     script = client.register_script(PROMOTE)
-                    until_next = script(keys=[channel.prefixed(DELAYED)], args=[_AT_ONCE])
+                    until_next = script(args=[_AT_ONCE, channel.global_keyprefix])
             except (RedisError, OSError) as error:
                 logger.warning("Delayed jobs could not be queued: %r", error)
             except Exception:

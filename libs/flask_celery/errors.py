@@ -81,6 +81,62 @@ class FinalJobError(FlaskCeleryError):
         return f"Job {self.task_id!r} is already {self.state}."
 
 
+class AlreadySubmittedError(FlaskCeleryError):
+    """The idempotency key's job was submitted before, with the same content: it is the job asked for."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        return f"The job was submitted before, as {self.task_id!r}."
+
+
+class IdempotencyConflictError(FlaskCeleryError):
+    """The idempotency key was used before, for another job."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        return f"The idempotency key belongs to job {self.task_id!r}, whose content was another one."
+
+
+class QueueFullError(FlaskCeleryError):
+    """The queue holds as many messages as it may."""
+
+    def __init__(self, queue: str, limit: int) -> None:
+        super().__init__(queue, limit)
+        self.queue = queue
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"Queue {self.queue!r} holds {self.limit} jobs and takes no more for now."
+
+
+class OwnerLimitError(FlaskCeleryError):
+    """The owner has as many unfinished jobs as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"The owner has {self.limit} unfinished jobs, which is the most there may be."
+
+
+class NotRepeatableError(FlaskCeleryError):
+    """The job's message is not kept any more, so it cannot be run again."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        return f"What job {self.task_id!r} was submitted with is not known any more."
+
+
 class BrokerUnavailableError(FlaskCeleryError):
     """Redis, or the broker, did not answer in time; nothing was accepted that the caller knows of."""
 
@@ -89,6 +145,17 @@ class JobCancelled(BaseException):
     """Raised inside a running job, at its next progress call, once somebody has cancelled it.
 
     Not an ``Exception``: a job's own ``except Exception`` must not swallow the request to stop.
+    """
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+
+
+class JobOvertaken(BaseException):
+    """Raised inside a run that another run of the same job has replaced, because this one's lease had ended.
+
+    Not an ``Exception``, like :class:`JobCancelled`: there is nothing the job could do about it.
     """
 
     def __init__(self, task_id: str) -> None:

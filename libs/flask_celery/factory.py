@@ -20,11 +20,12 @@ from libs.flask_celery.task import ContextTask
 
 
 class FlaskCelery(Celery):  # type: ignore[misc]
-    """A Celery app that knows its Flask app, and how strict to be about its Redis (``RedisCheck``)."""
+    """A Celery app that knows its Flask app, how strict to be about its Redis, and what it accepts."""
 
-    def __init__(self, flask_app: Flask, *, strict_redis: bool = False, **options: Any) -> None:
+    def __init__(self, flask_app: Flask, settings: CelerySettings, **options: Any) -> None:
         self.flask_app = flask_app
-        self.strict_redis = strict_redis
+        self.strict_redis = settings.strict_redis
+        self.terms = settings.terms
         super().__init__(flask_app.import_name, **options)
 
     @cached_property  # type: ignore[untyped-decorator]
@@ -41,9 +42,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     Raises: SettingError.
     """
     transport.install()
-    celery_app = FlaskCelery(
-        app, strict_redis=settings.strict_redis, task_cls=ContextTask, amqp=JobAMQP, loader=JobLoader
-    )
+    celery_app = FlaskCelery(app, settings, task_cls=ContextTask, amqp=JobAMQP, loader=JobLoader)
     celery_app.config_from_object(celery_config(settings))
     # shared_task binds to the default app, and to every other one as it is finalized.
     celery_app.set_default()

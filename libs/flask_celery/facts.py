@@ -23,6 +23,7 @@ class SubmissionFacts:
     request_id: str | None = None
     locale: str | None = None
     traceparent: str | None = None  # W3C Trace Context
+    retry_of: str | None = None  # the final job that this one runs again
 
     @classmethod
     def of_caller(cls) -> "SubmissionFacts":
@@ -52,6 +53,7 @@ class SubmissionFacts:
             request_id=_text(header.get("request_id")),
             locale=_text(header.get("locale")),
             traceparent=_text(header.get("traceparent")),
+            retry_of=_text(header.get("retry_of")),
         )
 
     def to_header(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class SubmissionFacts:
             "request_id": self.request_id,
             "locale": self.locale,
             "traceparent": self.traceparent,
+            "retry_of": self.retry_of,
         }
         return {name: value for name, value in named.items() if value}
 

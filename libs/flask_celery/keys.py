@@ -1,16 +1,25 @@
 """The names of what Redis holds about jobs, so that one place decides them.
 
-========================================  ======  =====================================================
-key                                       type    holds
-========================================  ======  =====================================================
-``celery-task-meta-<task_id>``            string  the record: Celery's result format plus our fields
-``taskgate-job-<task_id>``                hash    the ledger: state, owner, task, submitted, cancel
-``taskgate-owner-<owner>``                zset    an owner's task ids by the time they were submitted (ms)
-``taskgate-retired``                      zset    ledger entries by the time they may be forgotten (ms)
-========================================  ======  =====================================================
+=======================================  ======  ======================================================
+key, after the prefix                    type    holds
+=======================================  ======  ======================================================
+``celery-task-meta-<task_id>``           string  the record: Celery's result format plus our fields
+``taskgate-job-<task_id>``               hash    the ledger: state, owner, task, submitted, cancel,
+                                                 publication, fence
+``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
+``taskgate-owner-<owner>``               zset    an owner's task ids by the time they were submitted (ms)
+``taskgate-unfinished``                  zset    accepted and not final, by the time of submission (ms)
+``taskgate-unfinished-by-owner``         hash    how many of them each owner has
+``taskgate-failed``                      zset    the dead letters: failed jobs by the time they failed (ms)
+``taskgate-terminate``                   zset    jobs whose process is to be ended, by the time it was asked
+``taskgate-unpublished``                 zset    jobs on their way to a broker other than Redis
+``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
+``taskgate-retired``                     zset    ledger entries by the time they may be forgotten (ms)
+=======================================  ======  ======================================================
 
 The ledger outlives the record: it is what tells *expired* (410) from *never heard of* (404), and what the
-scripts look at, so that they never have to read a serialised result. All four live in the result database.
+scripts look at, so that they never have to read a serialised result. All of these live in the result database; what
+the broker's database holds is in ``place_scripts``. The scripts make these names too.
 """
 
 from dataclasses import dataclass
@@ -30,11 +39,30 @@ class RecordKeys:
         """What the scripts decide on."""
         return f"{self.prefix}taskgate-job-{task_id}"
 
+    def message(self, task_id: str) -> str:
+        """What runs the job again: until it is final when its message is lost, and after that on request."""
+        return f"{self.prefix}taskgate-message-{task_id}"
+
     def owner(self, owner: str) -> str:
         """The index of one owner's jobs."""
         return f"{self.prefix}taskgate-owner-{owner}"
 
     @property
-    def retired(self) -> str:
-        """Final jobs by the time their ledger entry ends; members are ``<task_id> <owner>``."""
-        return f"{self.prefix}taskgate-retired"
+    def unfinished(self) -> str:
+        """All jobs that are not final."""
+        return f"{self.prefix}taskgate-unfinished"
+
+    @property
+    def failed(self) -> str:
+        """The newest failed jobs."""
+        return f"{self.prefix}taskgate-failed"
+
+    @property
+    def terminate(self) -> str:
+        """Running jobs that were cancelled the hard way."""
+        return f"{self.prefix}taskgate-terminate"
+
+    @property
+    def unpublished(self) -> str:
+        """Jobs whose record is written and whose message is not yet known to be with the broker."""
+        return f"{self.prefix}taskgate-unpublished"

@@ -14,7 +14,7 @@ from kombu.transport.redis import Channel
 from redis import Redis
 from redis.exceptions import RedisError
 
-from libs.flask_celery.delivery_scripts import RENEW
+from libs.flask_celery.delivery_scripts import ACK, RENEW
 from libs.flask_celery.parking import release_quarantined
 from libs.flask_celery.redis_steps import RedisStep, consumer_channel
 
@@ -35,18 +35,18 @@ class UnsentAcks:
     """Acknowledgements that could not be sent because the connection was gone: sent later, by tag."""
 
     def __init__(self) -> None:
-        self._tags: set[str] = set()
+        self._tags: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def add(self, tag: str) -> None:
+    def add(self, tag: str, task_id: str) -> None:
         """Keep one for later."""
         with self._lock:
-            self._tags.add(tag)
+            self._tags[tag] = task_id
 
-    def take(self) -> list[str]:
-        """All that wait; they are the caller's now."""
+    def take(self) -> dict[str, str]:
+        """The task ids of all that wait, by tag; they are the caller's now."""
         with self._lock:
-            tags, self._tags = list(self._tags), set()
+            tags, self._tags = self._tags, {}
         return tags
 
 
@@ -99,21 +99,27 @@ def renew(channel: Any) -> list[str]:
     """
     tags = list(channel.held_tags() | running_tags())
     with Redis(connection_pool=channel.pool) as client:
-        acknowledged = unsent_acks.take()
-        try:
-            if acknowledged:
-                client.zrem(channel.lease_keys[0], *acknowledged)
-                client.hdel(channel.lease_keys[1], *acknowledged)
-        except (RedisError, OSError):
-            for tag in acknowledged:
-                unsent_acks.add(tag)
-            raise
+        _send(unsent_acks.take(), channel, client)
         script = client.register_script(RENEW)
         lost: list[str] = []
         for start in range(0, len(tags), _TAGS_PER_CALL):
-            gone = script(keys=[channel.lease_keys[0]], args=tags[start : start + _TAGS_PER_CALL])
+            arguments = [*tags[start : start + _TAGS_PER_CALL], channel.global_keyprefix]
+            gone = script(keys=[channel.lease_keys[0]], args=arguments)
             lost += [tag.decode() if isinstance(tag, bytes) else tag for tag in gone]
     if lost:
         # Also seen when a job ended between the list and the call, which is harmless.
         logger.debug("Leases that were gone at renewal: %s", lost)
     return lost
+
+
+def _send(acknowledged: dict[str, str], channel: Any, client: Redis) -> None:
+    """Send them, or keep for later what could not be sent."""
+    script = client.register_script(ACK)
+    while acknowledged:
+        tag, task_id = acknowledged.popitem()
+        try:
+            script(keys=channel.lease_keys, args=[tag, task_id, channel.global_keyprefix])
+        except (RedisError, OSError):
+            for unsent, unsent_id in {**acknowledged, tag: task_id}.items():
+                unsent_acks.add(unsent, unsent_id)
+            raise

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-from libs.flask_celery.delivery_scripts import PARK, RELEASE, wake_key
+from libs.flask_celery.delivery_scripts import PARK
+from libs.flask_celery.place_scripts import RELEASE
 
 if TYPE_CHECKING:
     from libs.flask_celery.claiming import ClaimingChannelMixin
@@ -35,9 +35,9 @@ def quarantine_key(queue: str, task: str) -> str:
 
 def park_unreadable(channel: "ClaimingChannelMixin", tag: str, message: str, queue: str, reason: str) -> None:
     """Move a leased message to the dead letters, as text and with the reason."""
-    letter = {"queue": queue, "reason": reason, "parked_at": time.time(), "message": message}
+    letter = {"id": tag, "queue": queue, "reason": reason, "parked_at": time.time(), "message": message}
     keys = [*channel.lease_keys, channel.prefixed(DEAD_LETTERS)]
-    channel.run_script(PARK, keys, [tag, dumps(letter), MOST_DEAD_LETTERS])
+    channel.run_script(PARK, keys, [tag, channel.qos.task_ids.get(tag, ""), dumps(letter), MOST_DEAD_LETTERS])
 
 
 def park_invalid(message: Any, reason: str) -> None:
@@ -53,7 +53,7 @@ def quarantine(message: Any, task: str) -> None:
     channel, tag = message.channel, message.delivery_tag
     payload, queue = _held(channel, tag)
     keys = [*channel.lease_keys, channel.prefixed(quarantine_key(queue, task))]
-    channel.run_script(PARK, keys, [tag, dumps(payload), 0])
+    channel.run_script(PARK, keys, [tag, (message.headers or {}).get("id") or "", dumps(payload), 0])
     _settle(message)
 
 
@@ -66,9 +66,9 @@ def release_quarantined(channel: "ClaimingChannelMixin", tasks: Iterable[str]) -
         waiting = pipe.execute()
     released = 0
     for (queue, task), count in zip(pairs, waiting, strict=True):
-        keys = [quarantine_key(queue, task), queue, wake_key(queue)]
+        keys = [channel.prefixed(quarantine_key(queue, task)), channel.prefixed(queue)]
         for _ in range(0, count, _RELEASED_AT_ONCE):
-            released += channel.run_script(RELEASE, [channel.prefixed(key) for key in keys], [_RELEASED_AT_ONCE])
+            released += channel.run_script(RELEASE, keys, [_RELEASED_AT_ONCE, queue])
     return released
 
 
@@ -83,5 +83,5 @@ def _held(channel: "ClaimingChannelMixin", tag: str) -> tuple[dict[str, Any], st
 
 def _settle(message: Any) -> None:
     """Free the worker's place for it; Redis has been told already."""
-    virtual.QoS.ack(message.channel.qos, message.delivery_tag)
+    message.channel.qos.settle(message.delivery_tag)
     message._state = "REJECTED"

@@ -3,11 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.states import JobState
 
 #: What a state stored from outside of a run must not lose.
-KEPT_FIELDS = ("name", "queue", "retries", "owner", "submitted_at", "request_id", "started_at", "progress", "files")
+KEPT_FIELDS = (
+    *(
+        "name",
+        "queue",
+        "retries",
+        "owner",
+        "submitted_at",
+        "request_id",
+        "retry_of",
+        "started_at",
+        "progress",
+        "files",
+    ),
+)
 
 
 def pending_meta(headers: Mapping[str, Any], facts: SubmissionFacts, queue: str) -> dict[str, Any]:
@@ -25,6 +39,8 @@ def pending_meta(headers: Mapping[str, Any], facts: SubmissionFacts, queue: str)
         "owner": facts.owner,
         "submitted_at": facts.submitted_at,
         "request_id": facts.request_id,
+        "next_run_at": round(due_at(headers) * 1000) or None,
+        "retry_of": facts.retry_of,
     }
 
 
@@ -47,6 +63,7 @@ def fields_of_request(request: Any) -> dict[str, Any]:
         "owner": facts.owner if facts else "",
         "submitted_at": facts.submitted_at if facts else None,
         "request_id": facts.request_id if facts else None,
+        "retry_of": facts.retry_of if facts else None,
     }
     if job is not None:
         fields.update(job.record_fields())

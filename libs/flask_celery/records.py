@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from libs.flask_celery.broker_side import forget_delayed
 from libs.flask_celery.errors import ExpiredJobError, FinalJobError, UnknownJobError
 from libs.flask_celery.states import JobState
 
@@ -58,6 +59,8 @@ class JobRecord:
     started_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None
+    next_run_at: datetime | None  # of a job that waits for its time or for another try
+    retry_of: str | None  # the job that this one runs again
     traceback: str | None
 
 
@@ -114,18 +117,24 @@ class JobRecords:
                 record = record_from_meta(task_id, self._backend.decode(payload))
                 yield submitted, record if record.task is not None else self._completed_from_ledger(record)
 
-    def cancel(self, task_id: str) -> JobState:
+    def cancel(self, task_id: str, *, terminate: bool = False) -> JobState:
         """Cancel a job: at once while it waits, by a request to the job itself while it runs.
+
+        Args:
+            terminate: have the process of a running job ended, listen to the request or not.
 
         Returns: REVOKED when it will not run; the state it is in when it has been asked to stop.
         Raises: UnknownJobError, FinalJobError.
         """
-        outcome, state = self._backend.cancel(task_id)
+        outcome, state = self._backend.cancel(task_id, terminate=terminate)
         if outcome == "UNKNOWN":
             raise UnknownJobError(task_id)
         if outcome == "FINAL":
             raise FinalJobError(task_id, JobState(state))
-        return JobState.REVOKED if outcome == "REVOKED" else JobState(state)
+        if outcome == "REVOKED":
+            forget_delayed(self._backend.app, task_id)
+            return JobState.REVOKED
+        return JobState(state)
 
     def _completed_from_ledger(self, record: JobRecord) -> JobRecord:
         owner, task, submitted = (
@@ -171,6 +180,8 @@ def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
         started_at=_time(meta.get("started_at")),
         finished_at=_finished_at(meta.get("date_done")) if state.ready else None,
         expires_at=_time(meta.get("expires_at")),
+        next_run_at=_time(meta.get("next_run_at")) if state in (JobState.PENDING, JobState.RETRY) else None,
+        retry_of=meta.get("retry_of"),
         traceback=meta.get("traceback"),
     )
 

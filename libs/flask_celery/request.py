@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from celery._state import _task_stack
 from celery.worker.request import Request
 
 from libs.flask_celery.context import fill_g
@@ -39,8 +40,11 @@ class JobRequest(Request):  # type: ignore[misc]
     def _in_app_context(self) -> Iterator[None]:
         with self.app.flask_app.app_context():
             fill_g(self._context)
+            # As the tracer does, so that a retry published from here is known for this job's.
+            _task_stack.push(self.task)
             self.task.request_stack.push(self._context)
             try:
                 yield
             finally:
                 self.task.request_stack.pop()
+                _task_stack.pop()

@@ -1,20 +1,25 @@
-"""Submitting a job: validate, publish, and say what was accepted."""
+"""Submitting a job: validate, publish under the service's terms, and say what was accepted."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery
 from celery.utils import uuid
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.flask_celery.errors import BrokerUnavailableError
+from libs.flask_celery.acceptance import SubmissionTerms, under_terms
+from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.states import JobState
+
+if TYPE_CHECKING:
+    from libs.flask_celery.factory import FlaskCelery
 
 #: What kombu and redis-py raise when the server is away or silent.
 UNAVAILABLE = (OperationalError, RedisConnectionError, RedisTimeoutError)
@@ -28,36 +33,74 @@ class SubmittedJob:
     task: str
     state: JobState
     submitted_at: datetime
+    replayed: bool = False  # accepted earlier, under the same idempotency key
 
 
-def submit(celery_app: Celery, task: str, body: Mapping[str, Any], **options: Any) -> SubmittedJob:
+def submit(
+    celery_app: "FlaskCelery",
+    task: str,
+    body: Mapping[str, Any],
+    *,
+    idempotency_key: str | None = None,
+    **options: Any,
+) -> SubmittedJob:
     """Accept one job for the caller in ``g`` (see ``facts``). One round trip to Redis, all or nothing.
 
     Args:
         task: the name of a task declared with ``@job``.
         body: its params as JSON.
+        idempotency_key: the caller's name for this submission. Said again with the same content it is the same job.
         options: publish options of ``Task.apply_async``.
 
-    Raises: UnknownTaskError, InvalidParamsError: nothing was published.
+    Raises: UnknownTaskError, InvalidParamsError, IdempotencyConflictError, QueueFullError, OwnerLimitError: nothing
+            was published.
+        ExpiredJobError: the idempotency key's job is over and its result has expired.
         BrokerUnavailableError: no answer in time; the job may have been accepted if only the reply was lost.
     """
     spec = job_spec(celery_app, task)
     spec.load_body(body)
     task_id = uuid()
     facts = SubmissionFacts.of_caller()
+    terms = _with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, options])
     try:
-        # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's data.
-        celery_app.tasks[task].apply_async(
-            # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose
-            # what a schema only loads.
-            kwargs=dict(body),
-            task_id=task_id,
-            argsrepr="()",
-            kwargsrepr="{…}",
-            headers={HEADER: facts.to_header()},
-            **options,
-        )
+        with under_terms(terms):
+            # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's
+            # data.
+            celery_app.tasks[task].apply_async(
+                # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose
+                # what a schema only loads.
+                kwargs=dict(body),
+                task_id=task_id,
+                argsrepr="()",
+                kwargsrepr="{…}",
+                headers={HEADER: facts.to_header()},
+                **options,
+            )
+    except AlreadySubmittedError as earlier:
+        return _submitted_earlier(celery_app, task, earlier.task_id)
     except UNAVAILABLE as error:
         raise BrokerUnavailableError("The job queue did not answer in time.") from error
-    submitted_at = datetime.fromtimestamp(facts.submitted_at / 1000, tz=UTC)
-    return SubmittedJob(task_id, task, JobState.PENDING, submitted_at)
+    return SubmittedJob(task_id, task, JobState.PENDING, _time(facts.submitted_at))
+
+
+def _with_key(terms: SubmissionTerms, owner: str, key: str | None, content: Any) -> SubmissionTerms:
+    if key is None:
+        return terms
+    fingerprint = _digest(json.dumps(content, sort_keys=True, default=str))
+    return replace(terms, idempotency=_digest(f"{owner}\n{key}"), fingerprint=fingerprint)
+
+
+def _submitted_earlier(celery_app: "FlaskCelery", task: str, task_id: str) -> SubmittedJob:
+    try:
+        record = celery_app.backend.records.get(task_id)
+    except UNAVAILABLE as error:
+        raise BrokerUnavailableError("The job queue did not answer in time.") from error
+    return SubmittedJob(task_id, task, record.state, record.submitted_at or datetime.now(UTC), replayed=True)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:40]
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

@@ -1,17 +1,20 @@
 """``ContextTask``: the Task class of every task of an app that ``make_celery`` builds."""
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from celery import Task, states
-from celery.exceptions import Ignore, TaskRevokedError
+from celery.exceptions import Ignore, Reject, TaskRevokedError
 
 from libs.flask_celery.database import job_transaction
-from libs.flask_celery.errors import JobCancelled
+from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.states import JobState
 
 if TYPE_CHECKING:
     from libs.flask_celery.jobs import JobSpec
+
+logger = logging.getLogger(__name__)
 
 
 class ContextTask(Task):  # type: ignore[misc]
@@ -41,12 +44,21 @@ class ContextTask(Task):  # type: ignore[misc]
             args, kwargs = (), self.job_spec.load(args, kwargs)
         if getattr(request, "flask_context", None) is None:  # eager in its caller's context and transaction
             return self.run(*args, **kwargs)
+        if not self.acks_late:
+            self.backend.let_go(request)
         try:
             with job_transaction(self.app.flask_app):
                 return self.run(*args, **kwargs)
         except JobCancelled:
             self._store_cancelled()
             raise Ignore from None
+        except JobOvertaken:
+            logger.warning("Job %s is run elsewhere by now; what this run has done is dropped", request.id)
+            raise Ignore from None
+        except (Ignore, Reject) as outcome:
+            if not getattr(outcome, "requeue", False):
+                self.backend.let_go(request)
+            raise
         finally:
             if getattr(request, "active_job", None) is not None:
                 request.active_job.close()
@@ -58,6 +70,9 @@ class ContextTask(Task):  # type: ignore[misc]
             # Celery reports no start with ignore_result or without task_track_started; it is what claims the job.
             where = {"pid": os.getpid(), "hostname": request.hostname}
             self.backend.store_state(request.id, where, JobState.STARTED.value, request=request)
+        if getattr(request, "overtaken", False):
+            logger.info("Job %s is run elsewhere by now, or again later; this delivery of it is skipped", request.id)
+            raise Ignore
         if getattr(request, "refused_state", None):
             if request.chord:
                 self.backend.return_chord_part(request)

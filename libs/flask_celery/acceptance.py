@@ -1,0 +1,120 @@
+"""Accepting a job: what the ACCEPT script is told, and what its answers mean.
+
+Every publish through Celery of this process is accepted by it. What a submission asks for beyond that, an idempotency
+key or limits, is said by :func:`under_terms` around the publish: Celery has no place for it between
+``apply_async`` and the transport.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from kombu.utils.json import dumps
+
+from libs.flask_celery.errors import (
+    AlreadySubmittedError,
+    IdempotencyConflictError,
+    JobOvertaken,
+    OwnerLimitError,
+    QueueFullError,
+)
+from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.message_copy import compacted
+from libs.flask_celery.record_fields import pending_meta
+from libs.flask_celery.scripts import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
+
+#: The header with a run's fence: put in at delivery, and carried by what a run publishes in its own job's name.
+FENCE_HEADER = "taskgate_fence"
+
+#: More retries than any job has between two replacements.
+_RETRIES_PER_REPLACEMENT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionTerms:
+    """What must hold for a job to be accepted; checked in the step that accepts it. Limits of 0 are none."""
+
+    queue_limit: int = 0  # messages in the job's queue
+    owner_limit: int = 0  # unfinished jobs of the job's owner
+    idempotency: str = ""  # names the owner and their key, without spaces
+    fingerprint: str = ""  # of what was submitted under the key
+    idempotency_ttl: int = 86_400  # seconds
+
+
+_NO_TERMS = SubmissionTerms()
+_terms: ContextVar[SubmissionTerms] = ContextVar("submission_terms", default=_NO_TERMS)
+
+
+@contextmanager
+def under_terms(terms: SubmissionTerms) -> Iterator[None]:
+    """What is published in this block is accepted under ``terms``."""
+    token = _terms.set(terms)
+    try:
+        yield
+    finally:
+        _terms.reset(token)
+
+
+def terms_now() -> SubmissionTerms:
+    """Those of the publish under way."""
+    return _terms.get()
+
+
+def publication_of(headers: Mapping[str, Any]) -> int:
+    """The number of a job's publication: greater for each retry, and for each replacement again."""
+    replacements, retries = headers.get("replaced_task_nesting") or 0, headers.get("retries") or 0
+    return int(replacements) * _RETRIES_PER_REPLACEMENT + int(retries)
+
+
+def position_of(request: Any) -> tuple[int | str, int]:
+    """Which run of its job a request is: its publication, "" when it is none, and its fence, 0 when it has none."""
+    if request is None or not getattr(request, "task", None):
+        return "", 0
+    names = ("replaced_task_nesting", "retries")
+    publication = publication_of({name: getattr(request, name, None) for name in names})
+    return publication, int(getattr(request, FENCE_HEADER, None) or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """One task message about to be published to ``queue``."""
+
+    message: Mapping[str, Any]  # as kombu's virtual transports have it
+    queue: str
+    record_prefix: str
+
+    def arguments(self, *, push: bool, broker_db: int, record_db: int, eta: float) -> list[Any]:
+        """ACCEPT's, but for the broker's prefix that ends them. ``push``: with the message itself."""
+        headers, terms = self.message["headers"], terms_now()
+        facts = SubmissionFacts.of_header(headers.get(HEADER))
+        if facts is None:  # a message that another Celery app of this process published
+            facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000)
+        return [
+            *(dumps(self.message) if push else "", broker_db, record_db, self.queue, eta),
+            *(self.record_prefix, headers["id"], dumps(pending_meta(headers, facts, self.queue))),
+            *(compacted(self.message, self.queue), facts.submitted_at, facts.owner, headers["task"]),
+            *(publication_of(headers), headers.get(FENCE_HEADER) or 0, terms.queue_limit, terms.owner_limit),
+            *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl),
+        ]
+
+    def settle(self, answer: tuple[bytes, bytes]) -> bytes:
+        """Return what ACCEPT answered when the publish may go on: ACCEPTED, PUBLISHED or KNOWN.
+
+        Raises: JobOvertaken, AlreadySubmittedError, IdempotencyConflictError, QueueFullError, OwnerLimitError.
+        """
+        outcome, task_id = answer
+        terms = terms_now()
+        if outcome in (ACCEPTED, PUBLISHED, KNOWN):
+            return outcome
+        if outcome == OVERTAKEN:
+            raise JobOvertaken(self.message["headers"]["id"])
+        if outcome == CONFLICT:
+            raise IdempotencyConflictError(task_id.decode())
+        if outcome == QUEUE_FULL:
+            raise QueueFullError(self.queue, terms.queue_limit)
+        if outcome == OWNER_FULL:
+            raise OwnerLimitError(terms.owner_limit)
+        raise AlreadySubmittedError(task_id.decode())
