@@ -5,7 +5,7 @@ record is written before the publish and taken back when the publish fails. Neve
 stored the job's end by then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery import current_task
@@ -15,7 +15,7 @@ from kombu.utils import cached_property
 from libs.flask_celery.acceptance import FENCE_HEADER
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.message_copy import message_of
+from libs.flask_celery.message_copy import message_of, payload_of
 from libs.flask_celery.scripts import ACCEPTED, KNOWN
 from libs.flask_celery.transport import OPTION
 
@@ -42,6 +42,22 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         message.headers[FENCE_HEADER] = getattr(request, FENCE_HEADER, None) or 0
         request.next_run_at = round(due_at(message.headers) * 1000) or None
         return message
+
+    def publish_copy(self, message: Mapping[str, Any], queue: str) -> None:
+        """Publish a message that was put together before (``message_copy``), as it is."""
+        names = ("correlation_id", "reply_to", "priority", "delivery_mode")
+        properties = {name: value for name in names if (value := message["properties"].get(name)) is not None}
+        with self.app.producer_or_acquire() as producer:
+            producer.publish(
+                payload_of(message),
+                content_type=message["content-type"],
+                content_encoding=message["content-encoding"],
+                headers=message["headers"],
+                exchange="",
+                routing_key=queue,
+                declare=[self.queues[queue]],
+                **properties,
+            )
 
     @cached_property  # type: ignore[untyped-decorator]
     def send_task_message(self) -> Callable[..., Any]:

@@ -9,28 +9,28 @@ Three differences from ``celery.backends.redis``:
 * The record keeps our fields beside Celery's, so that the results endpoint reads one key.
 """
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
 from celery import states
-from celery.backends.redis import RedisBackend, SentinelBackend
-from celery.exceptions import BackendStoreError, TaskRevokedError
+from celery.backends.redis import SentinelBackend
+from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.acceptance import FENCE_HEADER, Acceptance, position_of, terms_now
+from libs.flask_celery.acceptance import FENCE_HEADER, position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
 from libs.flask_celery.records import JobRecords
-from libs.flask_celery.scripts import ACCEPT, CANCEL, LET_GO, OVERTAKEN, STORE, STORED, WITHDRAW
+from libs.flask_celery.scripts import OVERTAKEN, STORE, STORED
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
 
 
-class JobBackendMixin(RedisBackend):  # type: ignore[misc]
+class JobBackendMixin(LedgerMixin):
     """What our backends do differently; the class to use is one of those below."""
 
     ResultConsumer = OnDemandResultConsumer
@@ -41,11 +41,7 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         self.keys = RecordKeys(bytes_to_str(self.task_keyprefix).removesuffix("celery-task-meta-"))
         self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
         self.records = JobRecords(self)
-        self._accept_script = self.client.register_script(ACCEPT)
         self._store_script = self.client.register_script(STORE)
-        self._cancel_script = self.client.register_script(CANCEL)
-        self._let_go_script = self.client.register_script(LET_GO)
-        self._withdraw_script = self.client.register_script(WITHDRAW)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""
@@ -162,11 +158,20 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
         publication, fence = position_of(request)
         arguments = [
-            *(task_id, payload, state, ttl, self._keep(ttl), _now(), meta.get("owner") or "", meta.get("name") or ""),
+            *(
+                task_id,
+                payload,
+                state,
+                ttl,
+                self._keep(ttl),
+                now_ms(),
+                meta.get("owner") or "",
+                meta.get("name") or "",
+            ),
             *(publication, fence),
         ]
         outcome, cancel, before, fence = self.ensure(
-            self._run, (self._store_script, task_id, arguments), **retry_policy
+            self.run_record_script, (self._store_script, task_id, arguments), **retry_policy
         )
         if request is not None:
             request.reported = True
@@ -177,45 +182,6 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
         if outcome == STORED and cancel and state == states.RETRY:
             self.cancel(task_id)  # it has been asked to stop, so it does not wait for another run
         return bool(outcome == STORED)
-
-    def _run(self, script: Any, task_id: str, arguments: Sequence[Any]) -> Any:
-        keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
-        return script(keys=keys, args=[*arguments, self.keys.prefix])
-
-    def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
-        """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""
-        acceptance = Acceptance(message, queue, self.keys.prefix)
-        database = self.connparams["db"]
-        arguments = acceptance.arguments(push=False, broker_db=database, record_db=database, eta=0)
-        answer = self.ensure(self._accept_script, ([""], [*arguments, self.keys.prefix]))
-        return acceptance.settle(tuple(answer))
-
-    def published(self, task_id: str) -> None:
-        """The message of a job that was accepted for another broker is there."""
-        self.client.zrem(self.keys.unpublished, task_id)
-
-    def withdraw(self, task_id: str) -> None:
-        """Take back the record of a job whose publish failed, so that its id is unknown again."""
-        self._run(self._withdraw_script, task_id, [task_id, terms_now().idempotency])
-
-    def let_go(self, request: Any) -> None:
-        """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue."""
-        publication, _ = position_of(request)
-        self.ensure(self._run, (self._let_go_script, request.id, [request.id, publication]))
-
-    def cancel(self, task_id: str, *, terminate: bool = False) -> tuple[str, str]:
-        """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
-        exception = self.prepare_exception(TaskRevokedError("cancelled before it started"))
-        meta = self._get_result_meta(result=exception, state=states.REVOKED, traceback=None, request=None)
-        meta.update(self._known_fields(task_id), task_id=task_id)
-        ttl = self.expires or 0
-        arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), _now(), "1" if terminate else ""]
-        outcome, state = self._run(self._cancel_script, task_id, arguments)
-        return outcome.decode(), state.decode()
-
-    def cancel_requested(self, task_id: str) -> bool:
-        """Whether somebody has asked this running job to stop."""
-        return bool(self.client.hexists(self.keys.ledger(task_id), "cancel"))
 
     def _known_fields(self, task_id: str) -> dict[str, Any]:
         """Our fields as the record has them now."""
@@ -241,19 +207,12 @@ class JobBackendMixin(RedisBackend):  # type: ignore[misc]
             meta["next_run_at"] = getattr(request, "next_run_at", None)
         if state in states.READY_STATES:
             ttl = self.failure_expires if state == states.FAILURE else self.expires
-            meta["expires_at"] = _now() + ttl * 1000 if ttl else None
+            meta["expires_at"] = now_ms() + ttl * 1000 if ttl else None
         return meta
-
-    def _keep(self, ttl: int) -> int:
-        return (ttl + self.retention) * 1000
 
 
 def _runs_in_worker(request: Any) -> bool:
     return request is not None and not getattr(request, "is_eager", False)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class JobBackend(JobBackendMixin):

@@ -9,12 +9,12 @@ Stock clients leave none; their messages are seen when the wait ends, within :da
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from queue import Empty
 from typing import Any, ClassVar
 from uuid import uuid4
 
 from kombu.transport import redis as kombu_redis
-from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import Redis
@@ -22,9 +22,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from libs.flask_celery.acceptance import FENCE_HEADER
+from libs.flask_celery.claimed import ClaimedMessages
 from libs.flask_celery.delays import due_at
-from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, EXPIRED, RESTORE
-from libs.flask_celery.lease import running_tags, unsent_acks
+from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, RESTORE
 from libs.flask_celery.parking import park_unreadable
 from libs.flask_celery.place_scripts import PURGE, PURGED, order_key, wake_key
 
@@ -38,70 +38,10 @@ IDLE_WAIT = 0.25
 _CLAIM_SHA = hashlib.sha1(CLAIM.encode(), usedforsecurity=False).hexdigest()
 
 
-class ClaimingQoS(kombu_redis.QoS):  # type: ignore[misc]
-    """Keeps what is delivered; the claim has already registered it in Redis."""
-
-    channel: "ClaimingChannelMixin"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: The job of each delivery tag, until it is acknowledged.
-        self.task_ids: dict[str, str] = {}
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Remember the message here only."""
-        self.task_ids[delivery_tag] = (message.headers or {}).get("id") or ""
-        virtual.QoS.append(self, message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledge; when the connection is gone, later, so that the finished job is not delivered again."""
-        task_id = self.task_ids.get(delivery_tag, "")
-        try:
-            self.channel.run_script(ACK, self.channel.lease_keys, [delivery_tag, task_id])
-        except self.channel.connection_errors:
-            unsent_acks.add(delivery_tag, task_id)
-        self.settle(delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give back, or acknowledge."""
-        if not requeue:
-            self.ack(delivery_tag)
-            return
-        self.restore_by_tag(delivery_tag)
-        self.settle(delivery_tag)
-
-    def settle(self, delivery_tag: str) -> None:
-        """Forget a message; Redis has been told."""
-        self.task_ids.pop(delivery_tag, None)
-        virtual.QoS.ack(self, delivery_tag)
-
-    def restore_unacked(self, client: Any = None) -> list[Any]:
-        """Give back, as the channel closes, what has not been started; what runs is acknowledged when it ends."""
-        running = running_tags()
-        for tag in list(self._delivered):
-            if tag not in running:
-                self.restore_by_tag(tag)
-        self._delivered.clear()
-        return []
-
-    def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
-        """Give back the messages of dead workers: those whose lease is over."""
-        channel = self.channel
-        expired = channel.run_script(EXPIRED, channel.lease_keys, [self.visibility_timeout, num or 100])
-        for tag, score, held in expired:
-            channel.restore(bytes_to_str(tag), bytes_to_str(held), score=bytes_to_str(score))
-
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Give back one message that this worker holds."""
-        held = self.channel.plain_client.hget(self.channel.lease_keys[1], tag)
-        if held is not None:
-            self.channel.restore(tag, bytes_to_str(held))
-
-
 class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
     """Claims instead of BRPOP; restores by comparing; parks what it cannot read."""
 
-    QoS: ClassVar[type] = ClaimingQoS
+    QoS: ClassVar[type] = ClaimedMessages
     _waits_for_token = False
     _claim_tag = ""
 
@@ -228,8 +168,7 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
 
     def _delay_claimed(self, message: bytes, queue: str, payload: dict[str, Any]) -> None:
         """A stock client queued a message for later: it waits in Redis, not in a worker's memory."""
-        priority = self._get_message_priority(payload, reverse=False)
-        keys = [*self.lease_keys, self.prefixed(self._q_for_pri(queue, priority))]
+        keys = [*self.lease_keys, self.list_for(queue, payload)]
         headers = payload["headers"]
         self.run_script(DELAY, keys, [self._claim_tag, queue, headers["id"], message, due_at(headers)])
 
@@ -240,16 +179,21 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             payload["headers"]["redelivered"] = True
             payload["properties"]["delivery_info"]["redelivered"] = True
             queues = self._lookup(exchange, routing_key)
-            priority = self._get_message_priority(payload, reverse=False)
+            lists = [self.list_for(queue, payload) for queue in queues]
         except Exception as error:
             logger.exception("A message that a worker held cannot be read; it is parked among the dead letters")
             park_unreadable(self, tag, held, "", f"unreadable: {error!r}")
             return False
-        keys = [*self.lease_keys, *(self.prefixed(self._q_for_pri(queue, priority)) for queue in queues)]
         task_id = payload["headers"].get("id") or ""
-        return bool(self.run_script(RESTORE, keys, [tag, score, task_id, dumps(payload), *queues]))
+        return bool(
+            self.run_script(RESTORE, [*self.lease_keys, *lists], [tag, score, task_id, dumps(payload), *queues])
+        )
 
-    # What empties queues.
+    # The queues themselves.
+
+    def list_for(self, queue: str, message: Mapping[str, Any]) -> str:
+        """The list for a message of this priority; with the deployment's prefix."""
+        return self.prefixed(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))
 
     def lists_of(self, queue: str) -> list[str]:
         """A queue's lists, one a step of priority, the most urgent first; with the deployment's prefix."""
@@ -258,9 +202,14 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
     def _purge(self, queue: str) -> int:
         """``celery purge``: what waited is cancelled, by the reconciler, so that its clients hear of it."""
         purged = [
-            self.run_script(PURGE, [name, self.prefixed(f"{PURGED}{uuid4()}")], []) for name in self.lists_of(queue)
+            self.run_script(PURGE, [name, self.prefixed(f"{PURGED}-{uuid4()}")], []) for name in self.lists_of(queue)
         ]
         return sum(purged)
+
+    def forget_order(self, queue: str, task_id: str) -> None:
+        """A task that the queue should hold, and does not, need not be looked for."""
+        for name in self.lists_of(queue):
+            self.plain_client.zrem(order_key(name), task_id)
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         super()._delete(queue, *args, **kwargs)

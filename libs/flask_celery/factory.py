@@ -15,6 +15,7 @@ from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.delays import DelayKeeper
 from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
+from libs.flask_celery.reconciler import Reconciler
 from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.task import ContextTask
 
@@ -47,7 +48,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     # shared_task binds to the default app, and to every other one as it is finalized.
     celery_app.set_default()
     if settings.role is Role.WORKER:
-        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck}
+        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck, Reconciler}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

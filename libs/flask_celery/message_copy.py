@@ -42,6 +42,8 @@ def compacted(message: Mapping[str, Any], queue: str) -> str:
     if properties.get("correlation_id") == task_id:
         del properties["correlation_id"]
     properties.pop("delivery_tag", None)
+    if properties.get("delivery_info") == _delivery_info(queue):
+        del properties["delivery_info"]
     kept = {name: value for name, value in headers.items() if _USUAL_HEADERS.get(name, _MISSING) != value}
     if kept.get("root_id") == task_id:
         del kept["root_id"]
@@ -68,7 +70,12 @@ def expanded(copy: str | bytes) -> tuple[dict[str, Any], str]:
         "content-encoding": content_encoding,
         "content-type": content_type,
         "headers": {**_USUAL_HEADERS, "root_id": task_id, **kept["headers"]},
-        "properties": {"correlation_id": task_id, **_USUAL_PROPERTIES, **kept["properties"]},
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_info": _delivery_info(kept["queue"]),
+            **_USUAL_PROPERTIES,
+            **kept["properties"],
+        },
     }
     return message, kept["queue"]
 
@@ -99,6 +106,10 @@ def payload_of(message: Mapping[str, Any]) -> bytes:
     if message["properties"].get("body_encoding", "base64") == "base64":
         return base64.b64decode(body)
     return body.encode()
+
+
+def _delivery_info(queue: str) -> dict[str, str]:
+    return {"exchange": "", "routing_key": queue}
 
 
 def _is_plain(value: Any) -> bool:

@@ -17,6 +17,7 @@ key, after the prefix          type    holds
 ``taskgate-delayed``           zset    task ids by the time they are due, in Unix seconds
 ``taskgate-delayed-messages``  hash    task id → list, queue and message, a line each
 ``taskgate-quarantined``       hash    task id → the quarantine's key
+``taskgate-purged``            set     the keys of the orders of lists that were emptied on purpose
 ``taskgate-fence``             string  the last fencing number given out
 =============================  ======  ================================================================
 
@@ -30,8 +31,8 @@ DELAYED = "taskgate-delayed"
 DELAYED_MESSAGES = "taskgate-delayed-messages"
 QUARANTINED = "taskgate-quarantined"
 LISTS = "taskgate-lists"
-#: Followed by a random name: the order of a list that was emptied, whose jobs are to be cancelled.
-PURGED = "taskgate-purged-"
+#: The orders of lists that were emptied, whose jobs are to be cancelled; each is this name and a random one.
+PURGED = "taskgate-purged"
 
 
 def wake_key(queue: str) -> str:
@@ -77,9 +78,10 @@ local function push_last(list, queue, id, message)
   if type(pushed) ~= 'number' then return pushed end
   if id then
     local order = order_of(list)
-    -- Never before the last one, should the server's clock be set back.
+    -- Never before the last one, should the server's clock be set back. What is in the list already keeps its place:
+    -- a copy nearer to its end (a retry was published, then its forerunner put back) must not seem to be further off.
     local newest = redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]
-    redis.call('ZADD', order, whole(math.max(now_us, tonumber(newest or 0))), id)
+    redis.call('ZADD', order, 'NX', whole(math.max(now_us, tonumber(newest or 0))), id)
     redis.call('SADD', key('taskgate-lists'), list)
   end
   wake(queue)
@@ -178,7 +180,10 @@ PURGE = (
     + """
 local count = redis.call('LLEN', KEYS[1])
 redis.call('DEL', KEYS[1])
-if redis.call('EXISTS', order_of(KEYS[1])) == 1 then redis.call('RENAME', order_of(KEYS[1]), KEYS[2]) end
+if redis.call('EXISTS', order_of(KEYS[1])) == 1 then
+  redis.call('RENAME', order_of(KEYS[1]), KEYS[2])
+  redis.call('SADD', key('taskgate-purged'), KEYS[2])
+end
 return count
 """
 )

@@ -49,7 +49,7 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         headers = message.get("headers") or {}
         is_task = bool(headers.get("task") and headers.get("id"))
         place = self._record_place() if is_task else None
-        list_name = self.prefixed(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))
+        list_name = self.list_for(queue, message)
         if place is None:
             task_id, eta = (headers["id"], due_at(headers)) if is_task else ("", 0)
             self.run_script(PUT, [list_name], [queue, task_id, dumps(message), eta])

@@ -4,12 +4,16 @@ Loaded into real workers with Celery's ``-I tests.delivery.counted_jobs``.
 """
 
 import os
+import signal
 import time
 from pathlib import Path
+from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from flask import current_app
 from redis import Redis
+
+from libs.flask_celery import ContextTask, current_job
 
 STARTS = "test-starts"
 ENDS = "test-ends"
@@ -37,3 +41,61 @@ def work_until(label: str, path: str) -> str:
         time.sleep(0.02)
     mark(ENDS, label)
     return label
+
+
+def _wait_to_be_told(folder: str, run: int) -> None:
+    while not (Path(folder) / f"go {run}").exists():
+        time.sleep(0.02)
+
+
+def count_start(label: str) -> int:
+    """Mark a start. Returns: the how manieth of this label it is."""
+    mark(STARTS, label)
+    with Redis.from_url(current_app.config["TASKGATE"].redis_url, db=5) as client:
+        return sum(entry.split()[0].decode() == label for entry in client.lrange(STARTS, 0, -1))
+
+
+@shared_task(name="test.work_until_told")
+def work_until_told(label: str, folder: str) -> int:
+    """Run until the file ``go <number of the run>`` exists; returns that number."""
+    run = count_start(label)
+    _wait_to_be_told(folder, run)
+    mark(ENDS, label)
+    return run
+
+
+@shared_task(name="test.progress_until_told")
+def progress_until_told(label: str, folder: str) -> int:
+    """The same, telling its progress."""
+    run = count_start(label)
+    while not (Path(folder) / f"go {run}").exists():
+        current_job.progress(run, 10)
+        time.sleep(0.05)
+    mark(ENDS, label)
+    return run
+
+
+@shared_task(name="test.retry_when_told", bind=True)
+def retry_when_told(self: Task, label: str, folder: str) -> None:
+    """Ask for a retry in an hour, once told."""
+    _wait_to_be_told(folder, count_start(label))
+    raise self.retry(countdown=3600)
+
+
+class DyingTask(ContextTask):
+    """Ends its process when its retry is published and stored, and its message is not acknowledged."""
+
+    abstract = True
+
+    def on_retry(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        mark(ENDS, f"{args[0]}-died")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(name="test.retry_and_die", bind=True, base=DyingTask)
+def retry_and_die(self: Task, label: str) -> str:
+    """Retry once, at once; in a pool that runs jobs in the worker's own process the worker dies with it."""
+    mark(STARTS, label)
+    if self.request.retries == 0:
+        raise self.retry(countdown=0)
+    return f"retry {self.request.retries}"

@@ -1,0 +1,73 @@
+"""What a worker has claimed and not acknowledged: kombu's quality of service, without a second step at delivery."""
+
+from typing import TYPE_CHECKING, Any
+
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+
+from libs.flask_celery.delivery_scripts import ACK, EXPIRED
+from libs.flask_celery.lease import running_tags, unsent_acks
+
+if TYPE_CHECKING:
+    from libs.flask_celery.claiming import ClaimingChannelMixin
+
+
+class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
+    """Keeps what is delivered; the claim has already registered it in Redis."""
+
+    channel: "ClaimingChannelMixin"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: The job of each delivery tag, until it is acknowledged.
+        self.task_ids: dict[str, str] = {}
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember the message here only."""
+        self.task_ids[delivery_tag] = (message.headers or {}).get("id") or ""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge; when the connection is gone, later, so that the finished job is not delivered again."""
+        task_id = self.task_ids.get(delivery_tag, "")
+        try:
+            self.channel.run_script(ACK, self.channel.lease_keys, [delivery_tag, task_id])
+        except self.channel.connection_errors:
+            unsent_acks.add(delivery_tag, task_id)
+        self.settle(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give back, or acknowledge."""
+        if not requeue:
+            self.ack(delivery_tag)
+            return
+        self.restore_by_tag(delivery_tag)
+        self.settle(delivery_tag)
+
+    def settle(self, delivery_tag: str) -> None:
+        """Forget a message; Redis has been told."""
+        self.task_ids.pop(delivery_tag, None)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> list[Any]:
+        """Give back, as the channel closes, what has not been started; what runs is acknowledged when it ends."""
+        running = running_tags()
+        for tag in list(self._delivered):
+            if tag not in running:
+                self.restore_by_tag(tag)
+        self._delivered.clear()
+        return []
+
+    def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
+        """Give back the messages of dead workers: those whose lease is over."""
+        channel = self.channel
+        expired = channel.run_script(EXPIRED, channel.lease_keys, [self.visibility_timeout, num or 100])
+        for tag, score, held in expired:
+            channel.restore(bytes_to_str(tag), bytes_to_str(held), score=bytes_to_str(score))
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give back one message that this worker holds."""
+        held = self.channel.plain_client.hget(self.channel.lease_keys[1], tag)
+        if held is not None:
+            self.channel.restore(tag, bytes_to_str(held))

@@ -1,0 +1,82 @@
+"""A job's ledger, from outside of its runs: accepted, cancelled, taken back, no longer waited for."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery import states
+from celery.backends.redis import RedisBackend
+from celery.exceptions import TaskRevokedError
+
+from libs.flask_celery.acceptance import Acceptance, position_of, terms_now
+from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.scripts import ACCEPT, CANCEL, LET_GO, WITHDRAW
+
+#: Greater than any publication's number.
+_ANY_PUBLICATION = 10**15
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class LedgerMixin(RedisBackend):  # type: ignore[misc]
+    """The part of our backends that knows nothing of running jobs."""
+
+    keys: RecordKeys
+    retention: int  # seconds for which an expired job's id is still known
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._accept_script = self.client.register_script(ACCEPT)
+        self._cancel_script = self.client.register_script(CANCEL)
+        self._let_go_script = self.client.register_script(LET_GO)
+        self._withdraw_script = self.client.register_script(WITHDRAW)
+
+    def run_record_script(self, script: Any, task_id: str, arguments: Sequence[Any]) -> Any:
+        """Run one of the scripts that take a job's record and ledger."""
+        keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
+        return script(keys=keys, args=[*arguments, self.keys.prefix])
+
+    def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
+        """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""
+        acceptance = Acceptance(message, queue, self.keys.prefix)
+        database = self.connparams["db"]
+        arguments = acceptance.arguments(push=False, broker_db=database, record_db=database, eta=0)
+        answer = self.ensure(self._accept_script, ([""], [*arguments, self.keys.prefix]))
+        return acceptance.settle(tuple(answer))
+
+    def published(self, task_id: str) -> None:
+        """The message of a job that was accepted for another broker is there."""
+        self.client.zrem(self.keys.unpublished, task_id)
+
+    def withdraw(self, task_id: str) -> None:
+        """Take back the record of a job whose publish failed, so that its id is unknown again."""
+        self.run_record_script(self._withdraw_script, task_id, [task_id, terms_now().idempotency])
+
+    def let_go(self, request: Any) -> None:
+        """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue."""
+        publication, _ = position_of(request)
+        self.ensure(self.run_record_script, (self._let_go_script, request.id, [request.id, publication]))
+
+    def cancel(self, task_id: str, *, terminate: bool = False) -> tuple[str, str]:
+        """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
+        exception = self.prepare_exception(TaskRevokedError("cancelled before it started"))
+        meta = self._get_result_meta(result=exception, state=states.REVOKED, traceback=None, request=None)
+        meta.update(self._known_fields(task_id), task_id=task_id)
+        ttl: int = self.expires or 0
+        arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), now_ms(), "1" if terminate else ""]
+        outcome, state = self.run_record_script(self._cancel_script, task_id, arguments)
+        return outcome.decode(), state.decode()
+
+    def cancel_requested(self, task_id: str) -> bool:
+        """Whether somebody has asked this running job to stop."""
+        return bool(self.client.hexists(self.keys.ledger(task_id), "cancel"))
+
+    def count_out(self, task_id: str) -> None:
+        """The job is not waited for any more, whatever its last publication was."""
+        self.run_record_script(self._let_go_script, task_id, [task_id, _ANY_PUBLICATION])
+
+    def _keep(self, ttl: int) -> int:
+        return (ttl + self.retention) * 1000

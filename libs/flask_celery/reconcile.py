@@ -1,0 +1,163 @@
+"""Jobs that were accepted and whose message is nowhere are put back in their queue.
+
+Every step of ours moves a message in one script, so a message is lost only by what is not ours: a stock worker killed
+between its pop and its registering, keys deleted by hand, a broker's database that was emptied, a process killed
+between the record and the publish to another kind of broker. Clients have been told 202 all the same.
+
+A job is put back when it has been in no place for :data:`GRACE` visibility timeouts: by then a stock worker has
+registered what it popped, or is dead. Should it turn up twice nevertheless, the second run to start is the one that
+counts (see ``scripts``).
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps
+
+from libs.flask_celery.delays import due_at
+from libs.flask_celery.errors import ExpiredJobError, FinalJobError, UnknownJobError
+from libs.flask_celery.message_copy import expanded
+from libs.flask_celery.place_scripts import PURGED
+from libs.flask_celery.reconcile_scripts import LOCATED, MISSING, NOWHERE, PUT_BACK
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from libs.flask_celery.claiming import ClaimingChannelMixin
+
+logger = logging.getLogger(__name__)
+
+#: For how many visibility timeouts a message may be in no place before it counts as lost.
+GRACE = 2.0
+
+#: Missing messages of one list that one pass looks at.
+_PER_LIST = 200
+
+#: Unfinished jobs that one step of the walk looks at, and steps of one pass when the numbers say that some are lost.
+_PER_STEP = 1_000
+_MOST_STEPS = 20
+
+
+class Reconciliation:
+    """The passes of one process; it remembers since when a job has been missing."""
+
+    def __init__(self, celery_app: "Celery", *, grace: float) -> None:
+        self._app = celery_app
+        self._backend = celery_app.backend
+        self._grace = grace
+        self._missing_since: dict[str, float] = {}
+        self._cursor = 0
+
+    def run(self, channel: "ClaimingChannelMixin") -> list[str]:
+        """Look once. Returns: the ids of the jobs that were put back."""
+        self._cancel_purged(channel)
+        missing = {
+            *self._missing_in_lists(channel),
+            *self._missing_anywhere(channel),
+            *self._nowhere(channel, list(self._missing_since)[:_PER_STEP]),
+        }
+        now = time.monotonic()
+        known = {task_id: since for task_id, since in self._missing_since.items() if task_id in missing}
+        self._missing_since = dict.fromkeys(missing, now) | known
+        lost = [task_id for task_id, since in self._missing_since.items() if now - since >= self._grace]
+        return self._put_back(channel, lost) if lost else []
+
+    def _missing_in_lists(self, channel: "ClaimingChannelMixin") -> Iterable[str]:
+        for queue in tuple(channel.active_queues):
+            for list_name in channel.lists_of(queue):
+                yield from map(bytes_to_str, channel.run_script(MISSING, [list_name], [_PER_LIST]))
+
+    def _missing_anywhere(self, channel: "ClaimingChannelMixin") -> Iterable[str]:
+        """A step of an endless walk through all unfinished jobs; more steps when there are more than messages."""
+        unfinished = self._backend.keys.unfinished
+        some_are_lost = self._backend.client.zcard(unfinished) > channel.run_script(LOCATED, [], [])
+        for _ in range(_MOST_STEPS if some_are_lost else 1):
+            self._cursor, entries = self._backend.client.zscan(unfinished, self._cursor, count=_PER_STEP)
+            if entries:
+                yield from self._nowhere(channel, [bytes_to_str(task_id) for task_id, _ in entries])
+            if self._cursor == 0:
+                return
+
+    def _nowhere(self, channel: "ClaimingChannelMixin", task_ids: list[str]) -> list[str]:
+        return [bytes_to_str(task_id) for task_id in channel.run_script(NOWHERE, [], task_ids)]
+
+    def _put_back(self, channel: "ClaimingChannelMixin", lost: Iterable[str]) -> list[str]:
+        # kombu registers what a stock worker has popped by tag, so its tasks are found by looking at all.
+        held = "\n".join(map(bytes_to_str, channel.plain_client.hvals(channel.lease_keys[1])))
+        put_back = []
+        for task_id in lost:
+            if task_id in held:
+                continue
+            self._missing_since.pop(task_id, None)
+            if self._is_over(task_id):
+                self._forget(channel, task_id)
+                continue
+            copy = self._backend.client.get(self._backend.keys.message(task_id))
+            if copy is None:
+                logger.error("Job %s is lost, and what it was submitted with is not known either", task_id)
+                self._forget(channel, task_id)
+                continue
+            if self._push(channel, task_id, copy):
+                logger.error("The message of job %s was lost; the job is in its queue again", task_id)
+                put_back.append(task_id)
+        return put_back
+
+    def _push(self, channel: "ClaimingChannelMixin", task_id: str, copy: bytes) -> bool:
+        message, queue = expanded(copy)
+        message["properties"]["delivery_tag"] = str(uuid4())
+        list_name = channel.list_for(queue, message)
+        arguments = [task_id, queue, dumps(message), due_at(message["headers"])]
+        return bool(channel.run_script(PUT_BACK, [list_name], arguments))
+
+    def _is_over(self, task_id: str) -> bool:
+        """Also when a stock worker has ended it, which tells the record alone."""
+        try:
+            return bool(self._backend.records.get(task_id).state.ready)
+        except (UnknownJobError, ExpiredJobError):
+            return True
+
+    def _forget(self, channel: "ClaimingChannelMixin", task_id: str) -> None:
+        self._backend.count_out(task_id)
+        for queue in tuple(channel.active_queues):
+            channel.forget_order(queue, task_id)
+
+    def _cancel_purged(self, channel: "ClaimingChannelMixin") -> None:
+        """``celery purge`` means that the jobs shall not run; whoever waits for one is told so."""
+        client, purged = channel.plain_client, channel.prefixed(PURGED)
+        for key in client.smembers(purged):
+            while ids := client.zrange(key, 0, 499):
+                for task_id in map(bytes_to_str, ids):
+                    self._cancel(task_id)
+                client.zrem(key, *ids)
+            client.srem(purged, key)
+
+    def _cancel(self, task_id: str) -> None:
+        try:
+            self._backend.records.cancel(task_id)
+        except (FinalJobError, UnknownJobError) as error:
+            logger.debug("Nothing to cancel: %s", error)
+
+
+def publish_again(celery_app: "Celery", *, older_than: float) -> list[str]:
+    """Publish what was accepted for another kind of broker, by a process that died before it could publish it.
+
+    Args:
+        older_than: seconds since the job was accepted.
+
+    Returns: the ids of the jobs that were published.
+    """
+    any_app: Any = celery_app
+    backend, published = any_app.backend, []
+    before = (time.time() - older_than) * 1000
+    for task_id in map(bytes_to_str, backend.client.zrangebyscore(backend.keys.unpublished, "-inf", before, 0, 100)):
+        copy = backend.client.get(backend.keys.message(task_id))
+        if copy is not None:
+            message, queue = expanded(copy)
+            any_app.amqp.publish_copy(message, queue)
+            published.append(task_id)
+        backend.published(task_id)
+    return published

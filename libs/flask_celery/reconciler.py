@@ -1,0 +1,79 @@
+"""The worker's step that reconciles: one worker of a deployment at a time, from a thread of its own."""
+
+import logging
+import threading
+from typing import Any
+
+from celery import bootsteps
+from kombu.exceptions import OperationalError
+from kombu.transport.redis import Channel
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
+
+from libs.flask_celery.claiming import ClaimingChannelMixin
+from libs.flask_celery.lease import RENEWALS_PER_TIMEOUT
+from libs.flask_celery.reconcile import GRACE, Reconciliation, publish_again
+from libs.flask_celery.redis_steps import consumer_channel
+
+logger = logging.getLogger(__name__)
+
+LOCK = "taskgate-reconciler"
+
+
+class Reconciler(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Looks for lost jobs as often as leases are renewed."""
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        self._stopping = threading.Event()
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:
+        """Begin looking."""
+        threading.Thread(target=self._run, args=(worker,), name="reconciler", daemon=True).start()
+
+    def stop(self, worker: Any) -> None:
+        """Look no more; another worker will."""
+        self._stopping.set()
+
+    terminate = stop
+
+    def _run(self, worker: Any) -> None:
+        options = worker.app.conf.broker_transport_options or {}
+        timeout = float(options.get("visibility_timeout", Channel.visibility_timeout))
+        interval, grace = timeout / RENEWALS_PER_TIMEOUT, timeout * GRACE
+        backend = worker.app.backend
+        lock = Lock(
+            backend.client, f"{backend.keys.prefix}{LOCK}", timeout=interval * 3, blocking=False, thread_local=False
+        )
+        reconciliation = Reconciliation(worker.app, grace=grace)
+        while not self._stopping.wait(interval):
+            try:
+                if _is_leader(lock):
+                    channel = consumer_channel(worker)
+                    if isinstance(channel, ClaimingChannelMixin):
+                        reconciliation.run(channel)
+                    publish_again(worker.app, older_than=grace)
+            except (RedisError, OperationalError, OSError) as error:
+                logger.warning("Lost jobs could not be looked for: %r", error)
+            except Exception:
+                # Whatever it is, the next pass may succeed, and without a reconciler nobody looks.
+                logger.exception("Lost jobs could not be looked for")
+        _resign(lock)
+
+
+def _is_leader(lock: Lock) -> bool:
+    if not lock.owned():
+        return bool(lock.acquire())
+    try:
+        return bool(lock.reacquire())
+    except LockError:  # it ran out in between
+        return False
+
+
+def _resign(lock: Lock) -> None:
+    """So that another worker need not wait until the lock runs out."""
+    try:
+        if lock.owned():
+            lock.release()
+    except (RedisError, OSError) as error:
+        logger.debug("The lock stays until it runs out: %r", error)
