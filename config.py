@@ -52,6 +52,9 @@ class Config:
     worker_concurrency: int
     log_level: str
     strict_redis: bool
+    queue_limit: int
+    owner_limit: int
+    idempotency_ttl: int
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,6 +104,9 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         strict_redis=env.bool("STRICT_REDIS", False),
+        queue_limit=env.int("QUEUE_LIMIT", 1_000_000, validate=Range(0)),
+        owner_limit=env.int("OWNER_LIMIT", 100_000, validate=Range(0)),
+        idempotency_ttl=env.int("IDEMPOTENCY_TTL", 86_400, validate=Range(1)),
         celery=celery,
     )
 

@@ -6,7 +6,7 @@ from app import api_1_0, auth, errors, jobs, request_context, service_pages
 from app.extensions import db, migrate
 from app.file_store import FileStore
 from config import Config, ConfigError, load_config
-from libs.flask_celery import CelerySettings, Role, import_jobs, make_celery
+from libs.flask_celery import CelerySettings, Role, SubmissionTerms, import_jobs, make_celery
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -47,6 +47,11 @@ def create_app(config: Config | None = None) -> Flask:
             timezone=config.timezone.key,
             result_expires=config.result_expires,
             strict_redis=config.strict_redis,
+            terms=SubmissionTerms(
+                queue_limit=config.queue_limit,
+                owner_limit=config.owner_limit,
+                idempotency_ttl=config.idempotency_ttl,
+            ),
             overrides=config.celery,
         ),
     )

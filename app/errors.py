@@ -15,7 +15,10 @@ from libs.flask_celery import (
     BrokerUnavailableError,
     ExpiredJobError,
     FinalJobError,
+    IdempotencyConflictError,
     InvalidParamsError,
+    OwnerLimitError,
+    QueueFullError,
     UnknownJobError,
     UnknownTaskError,
 )
@@ -26,6 +29,9 @@ CONTENT_TYPE = "application/problem+json"
 
 #: Seconds after which a client may try again when Redis is away.
 RETRY_AFTER = 2
+
+#: And when a queue, or the caller's share of the service, is full.
+RETRY_AFTER_FULL = 10
 
 
 class ProblemError(Exception):
@@ -75,13 +81,8 @@ def as_problem(error: Exception) -> ProblemError:
     match error:
         case ProblemError():
             return error
-        case InvalidParamsError():
-            return ProblemError(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"The params of {error.task} are not valid; see errors, and GET {_api('tasks')}/{error.task} "
-                "for their schema.",
-                errors=error.messages,
-            )
+        case InvalidParamsError() | IdempotencyConflictError() | QueueFullError() | OwnerLimitError():
+            return _of_refusal(error)
         case ValidationError():
             return ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -116,6 +117,39 @@ def as_problem(error: Exception) -> ProblemError:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "Something went wrong on our side. Try again; if it stays, report the request_id.",
     )
+
+
+def _of_refusal(
+    error: InvalidParamsError | IdempotencyConflictError | QueueFullError | OwnerLimitError,
+) -> ProblemError:
+    """Why a job was not accepted."""
+    later = {"Retry-After": str(RETRY_AFTER_FULL)}
+    match error:
+        case InvalidParamsError():
+            return ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"The params of {error.task} are not valid; see errors, and GET {_api('tasks')}/{error.task} "
+                "for their schema.",
+                errors=error.messages,
+            )
+        case IdempotencyConflictError():
+            return ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "This Idempotency-Key was used for another submission. Send the same one again, or take a new key.",
+            )
+        case QueueFullError():
+            return ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The job's queue is full for the moment. Try again after Retry-After seconds.",
+                headers=later,
+            )
+        case OwnerLimitError():
+            return ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"You have {error.limit} unfinished jobs, the most there may be. Wait until some have ended, or "
+                "cancel some.",
+                headers=later,
+            )
 
 
 def handle(error: Exception) -> WerkzeugResponse:

@@ -14,6 +14,7 @@ from celery import Celery
 from marshmallow import Schema
 
 from app.api_1_0 import ROUTES
+from app.api_1_0.idempotency import LONGEST_KEY
 from app.api_1_0.links import PREFIX, submit_url
 from app.api_1_0.operation import Operation
 from app.api_1_0.schemas import ProblemSchema, SubmittedSchema
@@ -33,7 +34,20 @@ _HEADERS = {
     "Location": ("Where to poll for the result.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
     "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
+    "Idempotent-Replayed": (
+        "The job was submitted before, under the same key.",
+        {"type": "string", "enum": ["true"]},
+    ),
 }
+
+_REQUEST_HEADERS = {
+    "Idempotency-Key": (
+        "Your name for this submission. Sent again with the same body it is the same job, with another one a 422.",
+        {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!#-\\[\\]-~]+$"},
+    ),
+}
+
+_TRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 #: Errors that every route can answer, 422 being that of a query argument it does not know. 405 is HTTP's own.
 _COMMON_ERRORS = (401, 403, 422, 500)
@@ -84,6 +98,7 @@ def _submit_operation(job: JobSpec) -> dict[str, Any]:
         "summary": job.summary or described.summary,
         "description": f"{job.description}\n\nNeeds the scope `{described.scope}`.".strip(),
         "tags": [job.name.partition(".")[0]],
+        "parameters": _query_and_headers(described),
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": _responses(described) | {"202": _answer(202, SubmittedSchema, described) | _links()},
     }
@@ -98,8 +113,7 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
         "parameters": [_parameter(name) for name in re.findall(r"<(\w+)>", path)],
         "responses": _responses(described),
     }
-    if described.query is not None:
-        documented["parameters"].append({"in": "query", "schema": described.query})
+    documented["parameters"] += _query_and_headers(described)
     if resource.__name__ == "FileList":
         documented["requestBody"] = _upload_body()
     return documented
@@ -110,6 +124,14 @@ def _parameter(name: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "required": True, "description": description, "schema": schema}
 
 
+def _query_and_headers(described: Operation) -> list[dict[str, Any]]:
+    headers = [
+        {"in": "header", "name": name, "description": _REQUEST_HEADERS[name][0], "schema": _REQUEST_HEADERS[name][1]}
+        for name in described.request_headers
+    ]
+    return headers if described.query is None else [{"in": "query", "schema": described.query}, *headers]
+
+
 def _responses(described: Operation) -> dict[str, Any]:
     answers = {str(status): _answer(status, schema, described) for status, schema in described.answers.items()}
     errors = sorted({*described.errors, *_COMMON_ERRORS})
@@ -117,7 +139,7 @@ def _responses(described: Operation) -> dict[str, Any]:
         str(status): {
             "description": HTTPStatus(status).phrase,
             "content": {"application/problem+json": {"schema": ProblemSchema}},
-            "headers": _headers(("Retry-After",) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()),
+            "headers": _headers(("Retry-After",) if status in _TRY_LATER else ()),
         }
         for status in errors
     }

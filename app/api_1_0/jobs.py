@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
-from app.api_1_0.schemas import JobPageQuery, JobPageSchema, ResultSchema
+from app.api_1_0.schemas import CancelQuery, JobPageQuery, JobPageSchema, ResultSchema
 from app.api_keys import Principal, Scope
 from libs.flask_celery import JobRecord
 
@@ -53,12 +53,16 @@ class JobList(Resource):  # type: ignore[misc]
 class Job(Resource):  # type: ignore[misc]
     """``jobs/{task_id}``"""
 
-    @operation(Operation("Cancel a job", Scope.CANCEL, {202: ResultSchema}, errors=(404, 409, 410, 503)))
-    def delete(self, principal: Principal, task_id: str) -> Any:
+    @operation(
+        Operation(
+            "Cancel a job", Scope.CANCEL, {202: ResultSchema}, errors=(404, 409, 410, 422, 503), query=CancelQuery
+        )
+    )
+    def delete(self, principal: Principal, task_id: str, query: dict[str, Any]) -> Any:
         """At once while it waits; a running job is asked, and stops at its next progress call."""
         own_record(principal, task_id)
         records = current_app.extensions["celery"].backend.records
-        records.cancel(task_id)
+        records.cancel(task_id, terminate=query["terminate"])
         return records.get(task_id), HTTPStatus.ACCEPTED
 
 

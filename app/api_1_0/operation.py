@@ -23,6 +23,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     query: type[Schema] | None = None
     headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    request_headers: tuple[str, ...] = ()
     description: str = ""
 
 

@@ -1,8 +1,9 @@
 """What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api_1_0.links import cancel_url, file_url, result_url, submit_url, task_url
 from app.json_schema import params_schema
@@ -102,6 +103,14 @@ class ResultSchema(Schema):
     finished_at = UtcDateTime(allow_none=True, required=True)
     retries = fields.Integer(required=True)
     expires_at = UtcDateTime(allow_none=True, required=True)
+    next_run_at = UtcDateTime(
+        allow_none=True,
+        required=True,
+        metadata={"description": "When a job runs that waits for its time or for another try."},
+    )
+    retry_of = fields.String(
+        allow_none=True, required=True, metadata={"description": "The job that this one runs again."}
+    )
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
@@ -148,6 +157,36 @@ class JobPageQuery(Schema):
     since = fields.AwareDateTime(metadata={"description": "Submitted at this time or later."})
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     cursor = fields.String(validate=validate.Length(min=1, max=512))
+
+
+#: Ten years: further ahead is a mistake, or nobody's business any more.
+_FURTHEST = timedelta(days=3_653)
+
+
+class SubmitQuery(Schema):
+    """When a job is to run; at once without either."""
+
+    delay = fields.Float(
+        validate=validate.Range(0, _FURTHEST.total_seconds()), metadata={"description": "Not before so many seconds."}
+    )
+    at = fields.AwareDateTime(metadata={"description": "Not before this time (RFC 3339, with its offset)."})
+
+    @validates_schema
+    def check_time(self, data: dict[str, Any], **_: Any) -> None:
+        """One of the two, and no time that cannot be meant."""
+        if "delay" in data and "at" in data:
+            raise ValidationError("Give delay or at, not both.", "at")
+        if "at" in data and data["at"] > datetime.now(UTC) + _FURTHEST:
+            raise ValidationError("Not more than ten years ahead.", "at")
+
+
+class CancelQuery(Schema):
+    """How to cancel."""
+
+    terminate = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Have the job's process ended, instead of waiting for its next progress call."},
+    )
 
 
 class TaskSchema(Schema):

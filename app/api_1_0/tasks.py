@@ -1,15 +1,17 @@
 """What can be submitted, and submitting it."""
 
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 from flask import current_app, request
 from flask_restful import Resource
 
+from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import read_json_object
 from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.schemas import SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.schemas import SubmitQuery, SubmittedSchema, TaskListSchema, TaskSchema
 from app.api_keys import Principal, Scope
 from libs.flask_celery import job_spec, job_specs, submit
 
@@ -41,14 +43,31 @@ class TaskJobs(Resource):  # type: ignore[misc]
             "Submit a job",
             Scope.SUBMIT,
             {202: SubmittedSchema},
-            errors=(400, 404, 413, 415, 422, 503),
-            headers={202: ("Location", "Retry-After")},
+            errors=(400, 404, 410, 413, 415, 422, 429, 503),
+            query=SubmitQuery,
+            headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
+            request_headers=("Idempotency-Key",),
         )
     )
-    def post(self, _: Principal, task: str) -> Any:
+    def post(self, _: Principal, task: str, query: dict[str, Any]) -> Any:
         """Stored when this answers 202; poll ``Location`` for its result."""
         celery_app = current_app.extensions["celery"]
         job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
-        submitted = submit(celery_app, task, read_json_object(request))
+        submitted = submit(
+            celery_app,
+            task,
+            read_json_object(request),
+            idempotency_key=read_idempotency_key(request),
+            content=query,
+            **_publish_options(query),
+        )
         headers = {"Location": result_url(submitted.task_id), "Retry-After": "1"}
+        if submitted.replayed:
+            headers["Idempotent-Replayed"] = "true"
         return submitted, HTTPStatus.ACCEPTED, headers
+
+
+def _publish_options(query: dict[str, Any]) -> dict[str, Any]:
+    if query.get("delay"):
+        return {"eta": datetime.now(UTC) + timedelta(seconds=query["delay"])}
+    return {"eta": query["at"].astimezone(UTC)} if "at" in query else {}

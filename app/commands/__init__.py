@@ -1,9 +1,10 @@
 """The commands of ``manage.py``, one module each."""
 
+from app.commands.jobs import jobs
 from app.commands.keys import keys
 from app.commands.openapi import openapi
 from app.commands.up import up
 
-COMMANDS = (up, keys, openapi)
+COMMANDS = (up, keys, jobs, openapi)
 
 __all__ = ["COMMANDS"]

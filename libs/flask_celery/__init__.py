@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.current_job import JobFileStore, current_job
+from libs.flask_celery.dead_letters import DeadLetter, DeadLetters
 from libs.flask_celery.discovery import import_jobs
 from libs.flask_celery.errors import (
     BrokerUnavailableError,
@@ -23,12 +24,15 @@ from libs.flask_celery.errors import (
     OwnerLimitError,
     QueueFullError,
     SettingError,
+    UnfinishedJobError,
     UnknownJobError,
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
 from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
+from libs.flask_celery.quarantine import quarantined, release_from_quarantine
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
+from libs.flask_celery.repeat import run_again
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit
 from libs.flask_celery.task import ContextTask
@@ -44,10 +48,12 @@ __all__ = [
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
     "SubmissionTerms", "SubmittedJob", "submit",
+    # Looking after them
+    "DeadLetter", "DeadLetters", "quarantined", "release_from_quarantine", "run_again",
     # Errors
     "BrokerUnavailableError", "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
     "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",
-    "OwnerLimitError", "QueueFullError", "SettingError", "UnknownJobError", "UnknownTaskError",
+    "OwnerLimitError", "QueueFullError", "SettingError", "UnfinishedJobError", "UnknownJobError", "UnknownTaskError",
 ]  # fmt: skip
 
 

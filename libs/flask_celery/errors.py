@@ -137,6 +137,17 @@ class NotRepeatableError(FlaskCeleryError):
         return f"What job {self.task_id!r} was submitted with is not known any more."
 
 
+class UnfinishedJobError(FlaskCeleryError):
+    """The job is not final, so there is nothing to run again yet."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        return f"Job {self.task_id!r} has not ended yet."
+
+
 class BrokerUnavailableError(FlaskCeleryError):
     """Redis, or the broker, did not answer in time; nothing was accepted that the caller knows of."""
 

@@ -18,6 +18,7 @@ from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.reconciler import Reconciler
 from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.task import ContextTask
+from libs.flask_celery.terminate import Terminator
 
 
 class FlaskCelery(Celery):  # type: ignore[misc]
@@ -48,7 +49,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     # shared_task binds to the default app, and to every other one as it is finalized.
     celery_app.set_default()
     if settings.role is Role.WORKER:
-        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck, Reconciler}
+        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck, Reconciler, Terminator}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

@@ -7,10 +7,14 @@ from typing import Any
 from celery import states
 from celery.backends.redis import RedisBackend
 from celery.exceptions import TaskRevokedError
+from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.acceptance import Acceptance, position_of, terms_now
+from libs.flask_celery.errors import UnknownJobError
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.records import record_from_meta
 from libs.flask_celery.scripts import ACCEPT, CANCEL, LET_GO, WITHDRAW
+from libs.flask_celery.states import JobState
 
 #: Greater than any publication's number.
 _ANY_PUBLICATION = 10**15
@@ -73,6 +77,16 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
     def cancel_requested(self, task_id: str) -> bool:
         """Whether somebody has asked this running job to stop."""
         return bool(self.client.hexists(self.keys.ledger(task_id), "cancel"))
+
+    def state_of(self, task_id: str) -> JobState:
+        """A job's state, also when its result has expired. Raises: UnknownJobError."""
+        meta = self.client.get(self.keys.meta(task_id))
+        if meta is not None:
+            return record_from_meta(task_id, self.decode(meta)).state
+        state = self.client.hget(self.keys.ledger(task_id), "state")
+        if state is None:
+            raise UnknownJobError(task_id)
+        return JobState(bytes_to_str(state))
 
     def count_out(self, task_id: str) -> None:
         """The job is not waited for any more, whatever its last publication was."""

@@ -9,8 +9,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from kombu.compression import decompress
 from kombu.serialization import dumps as serialize
 from kombu.serialization import loads as deserialize
+from kombu.serialization import prepare_accept_content
 from kombu.utils.json import dumps, loads
 
 #: A task message's headers where nothing special was asked for (Celery's documentation, "Task message protocol 2").
@@ -96,8 +98,14 @@ def message_of(
 
 
 def body_of(message: Mapping[str, Any], accept: Any) -> Any:
-    """The ``(args, kwargs, embed)`` of a message. Raises: kombu's ContentDisallowed, for a type not in ``accept``."""
-    return deserialize(payload_of(message), message["content-type"], message["content-encoding"], accept=accept)
+    """The ``(args, kwargs, embed)`` of a message. ``accept``: as in Celery's setting ``accept_content``.
+
+    Raises: kombu's ContentDisallowed, for another type."""
+    payload, compression = payload_of(message), message["headers"].get("compression")
+    if compression:
+        payload = decompress(payload, compression)
+    accepted = prepare_accept_content(accept)
+    return deserialize(payload, message["content-type"], message["content-encoding"], accept=accepted)
 
 
 def payload_of(message: Mapping[str, Any]) -> bytes:

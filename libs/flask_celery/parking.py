@@ -64,11 +64,15 @@ def release_quarantined(channel: "ClaimingChannelMixin", tasks: Iterable[str]) -
         for queue, task in pairs:
             pipe.llen(channel.prefixed(quarantine_key(queue, task)))
         waiting = pipe.execute()
+    return sum(release(channel, queue, task, count) for (queue, task), count in zip(pairs, waiting, strict=True))
+
+
+def release(channel: "ClaimingChannelMixin", queue: str, task: str, count: int) -> int:
+    """Put ``count`` jobs for ``task`` back in ``queue``, the oldest first. Returns: how many there were."""
+    keys = [channel.prefixed(quarantine_key(queue, task)), channel.prefixed(queue)]
     released = 0
-    for (queue, task), count in zip(pairs, waiting, strict=True):
-        keys = [channel.prefixed(quarantine_key(queue, task)), channel.prefixed(queue)]
-        for _ in range(0, count, _RELEASED_AT_ONCE):
-            released += channel.run_script(RELEASE, keys, [_RELEASED_AT_ONCE, queue])
+    for done in range(0, count, _RELEASED_AT_ONCE):
+        released += channel.run_script(RELEASE, keys, [min(count - done, _RELEASED_AT_ONCE), queue])
     return released
 
 

@@ -42,6 +42,7 @@ def submit(
     body: Mapping[str, Any],
     *,
     idempotency_key: str | None = None,
+    content: Any = None,
     **options: Any,
 ) -> SubmittedJob:
     """Accept one job for the caller in ``g`` (see ``facts``). One round trip to Redis, all or nothing.
@@ -50,6 +51,7 @@ def submit(
         task: the name of a task declared with ``@job``.
         body: its params as JSON.
         idempotency_key: the caller's name for this submission. Said again with the same content it is the same job.
+        content: what the caller has said beside the body, which must be the same under the same key.
         options: publish options of ``Task.apply_async``.
 
     Raises: UnknownTaskError, InvalidParamsError, IdempotencyConflictError, QueueFullError, OwnerLimitError: nothing
@@ -61,7 +63,7 @@ def submit(
     spec.load_body(body)
     task_id = uuid()
     facts = SubmissionFacts.of_caller()
-    terms = _with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, options])
+    terms = _with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, content])
     try:
         with under_terms(terms):
             # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's
@@ -83,10 +85,10 @@ def submit(
     return SubmittedJob(task_id, task, JobState.PENDING, _time(facts.submitted_at))
 
 
-def _with_key(terms: SubmissionTerms, owner: str, key: str | None, content: Any) -> SubmissionTerms:
+def _with_key(terms: SubmissionTerms, owner: str, key: str | None, submission: Any) -> SubmissionTerms:
     if key is None:
         return terms
-    fingerprint = _digest(json.dumps(content, sort_keys=True, default=str))
+    fingerprint = _digest(json.dumps(submission, sort_keys=True, default=str))
     return replace(terms, idempotency=_digest(f"{owner}\n{key}"), fingerprint=fingerprint)
 
 

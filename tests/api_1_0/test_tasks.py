@@ -84,6 +84,8 @@ def test_a_submitted_job_is_stored_and_can_be_polled(installation: Installation,
         "started_at": None,
         "finished_at": None,
         "expires_at": None,
+        "next_run_at": None,
+        "retry_of": None,
         "retries": 0,
     }
 

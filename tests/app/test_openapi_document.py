@@ -93,7 +93,7 @@ def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
         assert {"401", "403", "422", "500"} <= errors.keys(), name
         for status, answer in errors.items():
             assert answer["content"] == {"application/problem+json": {"schema": PROBLEM}}, (name, status)
-            assert ("Retry-After" in answer["headers"]) == (status == "503"), (name, status)
+            assert ("Retry-After" in answer["headers"]) == (status in ("429", "503")), (name, status)
 
 
 def test_every_answer_names_the_request(document: dict[str, Any]) -> None:

@@ -114,3 +114,37 @@ def test_cancelling_over_http(runs: JobRuns) -> None:
     wait_until(lambda: client.get(address, headers=headers).json["ready"], what="the end")
     assert client.get(address, headers=headers).json["state"] == "REVOKED"
     assert client.delete(f"{API}/jobs/{job.id}", headers=headers).status_code == 409
+
+
+def test_a_job_that_does_not_listen_is_ended_on_request(quiet_runs: JobRuns) -> None:
+    """The request is there before the worker is, as when the worker was starting again just then."""
+    stubborn = quiet_runs.publish("write_row", "stubborn", "hang", by="ann")
+    other = quiet_runs.publish("wait")
+    worker = start_probe_worker(quiet_runs, "--pool", "prefork", "--concurrency", "2")
+    quiet_runs.wait_for_state(stubborn.id, JobState.STARTED)
+    quiet_runs.notes(stubborn.id)
+
+    asked = quiet_runs.celery.backend.records.cancel(stubborn.id, terminate=True)
+
+    assert asked is JobState.STARTED
+    record = quiet_runs.ended(stubborn.id, timeout=10)
+    assert (record.state, record.owner) == (JobState.REVOKED, "ann")
+    assert quiet_runs.rows("stubborn") == 0
+    # The worker lives and has not touched its other job.
+    quiet_runs.say_go(other.id)
+    assert quiet_runs.ended(other.id).state is JobState.SUCCESS
+    assert quiet_runs.run("answer", 1).result == 1
+    assert not quiet_runs.is_queued(stubborn.id)
+    assert quiet_runs.celery.backend.client.zcard("taskgate-terminate") == 0
+    worker.stop()
+
+
+def test_a_pool_that_cannot_end_a_job_says_so_and_the_job_stops_at_its_next_progress(quiet_runs: JobRuns) -> None:
+    job = quiet_runs.publish("write_row", "in a thread", "until cancelled")
+    worker = start_probe_worker(quiet_runs, "--pool", "threads", "--concurrency", "1")
+    quiet_runs.wait_for_state(job.id, JobState.PROGRESS)
+
+    quiet_runs.celery.backend.records.cancel(job.id, terminate=True)
+
+    assert quiet_runs.ended(job.id, timeout=10).state is JobState.REVOKED
+    worker.stop()

@@ -1,0 +1,69 @@
+"""The copy of a message is the message: whatever was published comes out of it field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from celery import chain, chord, group
+from flask import Flask, g
+from redis import Redis
+
+from libs.flask_celery import FlaskCelery, submit
+from libs.flask_celery.message_copy import body_of, compacted, expanded, message_of
+
+ADDS = "maintenance.adds"
+
+
+def publish_all_kinds(celery_app: FlaskCelery) -> None:
+    adds = celery_app.tasks[ADDS]
+    submit(celery_app, ADDS, {"a": 1, "b": 2})
+    adds.delay(1, b=2)
+    adds.apply_async((1, 2), expires=60, priority=3, time_limit=9, soft_time_limit=8, shadow="another name")
+    adds.apply_async((1, 2), link=adds.s(3), link_error=adds.s(4), ignore_result=True, headers={"of": "ours"})
+    adds.apply_async(("ключ", '"id": "no id"'), retries=2, serializer="yaml")
+    celery_app.send_task("some.other.task", kwargs={"x": [1, None, {"y": 2.5}]}, compression="zlib")
+    chain(adds.s(1, 2), adds.s(3)).apply_async()
+    group(adds.s(1, 2), adds.s(3, 4)).apply_async()
+    chord([adds.s(1, 2), adds.s(3, 4)])(adds.s(5))
+    celery_app.signature(ADDS, (1, 2)).stamp(stamped="yes").apply_async()
+
+
+def test_every_kind_of_message_comes_out_as_it_went_in(app: Flask, celery_app: FlaskCelery, redis_url: str) -> None:
+    with app.app_context():
+        g.principal = "ann"
+        publish_all_kinds(celery_app)
+    with Redis.from_url(redis_url, db=2) as broker, Redis.from_url(redis_url, db=1) as results:
+        messages = [
+            json.loads(message)
+            for list_name in ("default", "default\x06\x163")
+            for message in broker.lrange(list_name, 0, -1)
+        ]
+        assert len(messages) == 12
+        for message in messages:
+            kept = results.get(f"taskgate-message-{message['headers']['id']}")
+            assert kept is not None
+            copy, queue = expanded(kept)
+            del message["properties"]["delivery_tag"]
+            assert (copy, queue) == (message, "default")
+            args, kwargs, embed = body_of(copy, ["json", "yaml"])
+            assert isinstance(embed, dict)
+            assert args or kwargs
+            assert len(kept) < len(json.dumps(message)) * 0.75
+
+
+@pytest.mark.parametrize("serializer", ["json", "yaml"])
+def test_a_message_for_another_broker_is_copied_with_its_body(serializer: str) -> None:
+    body: Any = [[1, "ключ"], {"a": None}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+    headers = {"id": "some-id", "task": ADDS, "retries": 3}
+
+    message, queue = expanded(compacted(message_of(headers, {"priority": 4}, body, serializer), "reports"))
+
+    assert queue == "reports"
+    assert list(body_of(message, ["json", "yaml"])) == body
+    assert headers.items() <= message["headers"].items()
+    assert (message["properties"]["priority"], message["properties"]["correlation_id"]) == (4, "some-id")
+    if serializer == "yaml":
+        with pytest.raises(Exception, match="Refusing to deserialize"):
+            body_of(message, ["json"])
