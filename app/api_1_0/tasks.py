@@ -68,6 +68,16 @@ class TaskJobs(Resource):  # type: ignore[misc]
 
 
 def _publish_options(query: dict[str, Any]) -> dict[str, Any]:
+    times = []
     if query.get("delay"):
-        return {"eta": datetime.now(UTC) + timedelta(seconds=query["delay"])}
-    return {"eta": query["at"].astimezone(UTC)} if "at" in query else {}
+        times.append(datetime.now(UTC) + timedelta(seconds=query["delay"]))
+    if "at" in query:
+        times.append(_in_utc(query["at"]))
+    return {"eta": max(times)} if times else {}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # within hours of the years 1 and 9999
+        return moment.replace(tzinfo=UTC)

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
 from libs.flask_celery.claiming import ClaimingChannelMixin
-from libs.flask_celery.place_scripts import FORGET_DELAYED
+from libs.flask_celery.place_scripts import PUT, TAKE_DELAYED
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -29,10 +31,19 @@ def broker_channel(celery_app: "Celery") -> Iterator[ClaimingChannelMixin | None
 
 
 def forget_delayed(celery_app: "Celery", task_id: str) -> None:
-    """Drop the message of a job that was cancelled before its time. Left there, it would be skipped when due."""
+    """Drop the message of a job that was cancelled before its time. Left there, it would be skipped when due.
+
+    A part of a chord is queued now instead: the worker that skips it tells the chord.
+    """
     try:
         with broker_channel(celery_app) as channel:
-            if channel is not None:
-                channel.run_script(FORGET_DELAYED, [], [task_id])
+            taken = channel and channel.run_script(TAKE_DELAYED, [], [task_id])
+            if not channel or not taken:
+                return
+            list_name, queue, text = map(bytes_to_str, taken)
+            message = loads(text)
+            if message["headers"].get("group"):
+                message["headers"]["eta"] = None
+                channel.run_script(PUT, [list_name], [queue, task_id, dumps(message), 0])
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("The message of the cancelled job %s stays until it is due: %r", task_id, error)

@@ -148,12 +148,15 @@ return math.max(0, math.ceil((tonumber(first[2]) - now) * 1000))
 """
 )
 
-#: Drops a job that waits for its time. ARGV: 1 task id. Returns whether it was there.
-FORGET_DELAYED = (
+#: Takes out a job that waits for its time. ARGV: 1 task id. Returns {list, queue, message} or nil.
+TAKE_DELAYED = (
     PLACES
     + """
+local held = redis.call('HGET', key('taskgate-delayed-messages'), ARGV[1])
 redis.call('HDEL', key('taskgate-delayed-messages'), ARGV[1])
-return redis.call('ZREM', key('taskgate-delayed'), ARGV[1])
+redis.call('ZREM', key('taskgate-delayed'), ARGV[1])
+if not held then return false end
+return {string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')}
 """
 )
 

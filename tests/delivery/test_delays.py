@@ -21,10 +21,11 @@ def test_a_delayed_job_runs_once_on_time_over_a_crash_and_beyond_the_visibility_
     kill_all(first)
     for _ in range(2):
         counting_worker("--pool", "solo")
+    there_since = time.time()
 
     assert result.get(timeout=30) == "a"
 
-    assert due <= time.time() < due + 2
+    assert due <= time.time() < max(due, there_since) + 3
     assert marks.starts("a") == 1
     assert broker.zcard("taskgate-delayed") == 0
 
