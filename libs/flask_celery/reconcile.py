@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from celery import states
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps
 
@@ -90,7 +91,7 @@ class Reconciliation:
         held = "\n".join(map(bytes_to_str, channel.plain_client.hvals(channel.lease_keys[1])))
         put_back = []
         for task_id in lost:
-            if task_id in held:
+            if task_id in held or self._runs_on_a_stock_worker(task_id):
                 continue
             self._missing_since.pop(task_id, None)
             if self._is_over(task_id):
@@ -119,6 +120,14 @@ class Reconciliation:
             return bool(self._backend.records.get(task_id).state.ready)
         except (UnknownJobError, ExpiredJobError):
             return True
+
+    def _runs_on_a_stock_worker(self, task_id: str) -> bool:
+        """One that acknowledges early and tells of its starts: the record says so, and the ledger does not know."""
+        client, keys = self._backend.client, self._backend.keys
+        if client.hget(keys.ledger(task_id), "state") != states.PENDING.encode():
+            return False
+        meta = client.get(keys.meta(task_id))
+        return meta is not None and self._backend.decode(meta)["status"] == states.STARTED
 
     def _forget(self, channel: "ClaimingChannelMixin", task_id: str) -> None:
         self._backend.count_out(task_id)

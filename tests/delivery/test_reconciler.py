@@ -115,6 +115,25 @@ def test_what_a_stock_worker_has_taken_is_left_to_it(
     assert len(reconciliation.run(channel)) == 1
 
 
+def test_what_a_stock_worker_runs_is_left_to_it_and_forgotten_when_it_has_ended(
+    celery_app: Celery, broker: "Redis[bytes]", channel: ClaimingChannelMixin, reconciliation: Reconciliation
+) -> None:
+    """It acknowledges early, so its message is nowhere; what it stores goes to the record alone."""
+    job = celery_app.send_task("test.work", ("a",)).id
+    broker.delete("default")
+    backend = celery_app.backend
+    stored = {"status": "STARTED", "result": {}, "traceback": None, "children": [], "task_id": job}
+    backend.client.set(backend.keys.meta(job), json.dumps(stored))
+
+    assert reconciliation.run(channel) == []
+
+    backend.client.set(backend.keys.meta(job), json.dumps({**stored, "status": "SUCCESS"}))
+    assert reconciliation.run(channel) == []
+    assert broker.keys("default*") == []
+    assert backend.client.zcard(backend.keys.unfinished) == 0
+    assert not backend.client.exists("taskgate-unfinished-by-owner")
+
+
 def test_an_emptied_broker_gets_all_unfinished_jobs_back_and_each_runs_once(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"
 ) -> None:
