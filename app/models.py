@@ -6,6 +6,10 @@ from sqlalchemy import BigInteger, DateTime, Dialect, String, Text, TypeDecorato
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
+from libs.flask_celery import completions_table
+
+#: Which transactional jobs are completed; written and read by the library.
+job_completions = completions_table(Base.metadata)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

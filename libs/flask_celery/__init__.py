@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.celery_config import CelerySettings, Role
+from libs.flask_celery.completions import completions_table, forget_completions
 from libs.flask_celery.current_job import JobFileStore, current_job
 from libs.flask_celery.dead_letters import DeadLetter, DeadLetters
 from libs.flask_celery.discovery import import_jobs
@@ -42,14 +43,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     # Building
-    "CelerySettings", "ContextTask", "FlaskCelery", "Role", "celery_app", "import_jobs", "make_celery",
+    "CelerySettings", "ContextTask", "FlaskCelery", "Role", "celery_app", "completions_table", "import_jobs",
+    "make_celery",
     # Writing jobs
     "JobFileStore", "JobSpec", "current_job", "job", "job_spec", "job_specs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
     "SubmissionTerms", "SubmittedJob", "submit",
     # Looking after them
-    "DeadLetter", "DeadLetters", "quarantined", "release_from_quarantine", "run_again",
+    "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
     # Errors
     "BrokerUnavailableError", "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
     "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -124,6 +124,12 @@ class ActiveJob:
                 {"name": file.name, "size": file.size, "content_type": file.content_type} for file in self._files
             ],
         }
+
+    def take_over(self, fields: Mapping[str, Any]) -> None:
+        """Say of this run what ``record_fields`` said of another, whose result this one returns."""
+        self._started_at = fields["started_at"]
+        self._progress = fields["progress"] and JobProgress(**fields["progress"])
+        self._files = [JobFile(**file) for file in fields["files"]]
 
 
 class NoJob:

@@ -54,6 +54,7 @@ def job(
     params: type[Schema],
     queue: str | None = None,
     example: Mapping[str, Any] | None = None,
+    transactional: bool = False,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a task that clients may submit.
@@ -63,6 +64,7 @@ def job(
         params: the marshmallow schema of the function's keyword arguments.
         queue: where it waits; the default queue when None.
         example: params to show in the API's documentation.
+        transactional: apply the job's database work exactly once, however often the job is delivered.
         options: any option of Celery's ``shared_task`` (``time_limit``, ``bind``, ``max_retries``, …).
 
     The function's docstring is its description in the API. The decorated function can still be called directly.
@@ -82,7 +84,7 @@ def job(
         # another name outside; the schema says so then.
         renamed = any(field.data_key for field in params().fields.values())
         options.setdefault("typing", not renamed)
-        return shared_task(name=name, job_spec=spec, **options)(function)
+        return shared_task(name=name, job_spec=spec, transactional=transactional, **options)(function)
 
     return declare
 

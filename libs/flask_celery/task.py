@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Task, states
 from celery.exceptions import Ignore, Reject, TaskRevokedError
 
-from libs.flask_celery.database import job_transaction
+from libs.flask_celery.database import job_transaction, run_once
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.states import JobState
 
@@ -26,6 +26,8 @@ class ContextTask(Task):  # type: ignore[misc]
     abstract = True
     #: Set by ``@job``; a plain ``shared_task`` has none and is not offered over HTTP.
     job_spec: "JobSpec | None" = None
+    #: In a worker, its database work is applied once however often it is delivered (``database.run_once``).
+    transactional = False
     #: Read by the worker, which imports it when it starts to consume.
     Request = "libs.flask_celery.request:JobRequest"
 
@@ -40,15 +42,15 @@ class ContextTask(Task):  # type: ignore[misc]
             return super().__call__(*args, **kwargs)
         request.entered = True
         self._skip_when_over()
-        if self.job_spec is not None:
-            args, kwargs = (), self.job_spec.load(args, kwargs)
         if getattr(request, "flask_context", None) is None:  # eager in its caller's context and transaction
-            return self.run(*args, **kwargs)
+            return self._run_valid(args, kwargs)
         if not self.acks_late:
             self.backend.let_go(request)
         try:
+            if self.transactional and not request.is_eager:
+                return run_once(self, lambda: self._run_valid(args, kwargs))
             with job_transaction(self.app.flask_app):
-                return self.run(*args, **kwargs)
+                return self._run_valid(args, kwargs)
         except JobCancelled:
             self._store_cancelled()
             raise Ignore from None
@@ -62,6 +64,11 @@ class ContextTask(Task):  # type: ignore[misc]
         finally:
             if getattr(request, "active_job", None) is not None:
                 request.active_job.close()
+
+    def _run_valid(self, args: Any, kwargs: Any) -> Any:
+        if self.job_spec is not None:
+            args, kwargs = (), self.job_spec.load(args, kwargs)
+        return self.run(*args, **kwargs)
 
     def _skip_when_over(self) -> None:
         """Raises: Ignore, upon which Celery acknowledges the message and stores nothing."""

@@ -20,14 +20,15 @@ from libs.flask_celery import ExpiredJobError, FlaskCelery, JobRecord, JobState,
 from tests.conftest import Worker, wait_until
 from tests.installation import Installation, an_installation
 
-LOAD_PROBES = ("-I", "tests.functional.probe_jobs")
+PROBES = ("tests.functional.probe_jobs", "tests.functional.transactional_jobs")
+LOAD_PROBES = ("-I", ",".join(PROBES))
 
 
 @contextmanager
 def probe_jobs() -> Iterator[None]:
     """Celery apps finalized meanwhile know the probe jobs; those of other tests do not list them."""
     before = set(_state._on_app_finalizers)
-    module = importlib.import_module("tests.functional.probe_jobs")
+    module, *_ = [importlib.import_module(name) for name in PROBES]
     declared = module.__dict__.setdefault("DECLARED", set(_state._on_app_finalizers) - before)
     _state._on_app_finalizers |= declared
     yield
@@ -45,6 +46,7 @@ class JobRuns:
             db.session.execute(text("CREATE TABLE probe_rows (name VARCHAR(200) PRIMARY KEY)"))
             reference = "parent VARCHAR(200) REFERENCES probe_rows DEFERRABLE INITIALLY DEFERRED"
             db.session.execute(text(f"CREATE TABLE probe_children ({reference})"))
+            db.session.execute(text("CREATE TABLE probe_effects (job VARCHAR(200), run VARCHAR(32))"))
             db.session.commit()
 
     def close(self) -> None:
@@ -109,6 +111,17 @@ class JobRuns:
         with self.installation.app.app_context():
             query = text("SELECT count(*) FROM probe_rows WHERE name = :name")
             return int(db.session.execute(query, {"name": name}).scalar_one())
+
+    def effects(self, job: str) -> list[str]:
+        """The runs of the job whose effect is committed."""
+        with self.installation.app.app_context():
+            query = text("SELECT run FROM probe_effects WHERE job = :job")
+            return list(db.session.execute(query, {"job": job}).scalars())
+
+
+def is_sqlite(runs: JobRuns) -> bool:
+    with runs.installation.app.app_context():
+        return db.engine.dialect.name == "sqlite"
 
 
 @contextmanager

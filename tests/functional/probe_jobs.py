@@ -37,8 +37,9 @@ def _notes(_: int) -> Redis:
     return Redis.from_url(os.environ["REDIS_URL"], db=NOTES_DATABASE)
 
 
-def note(task_id: str, **said: object) -> None:
-    _notes(os.getpid()).rpush(notes_key(task_id), json.dumps(said))
+def note(task_id: str, **said: object) -> int:
+    """Returns: how many notes there are of the job now."""
+    return int(_notes(os.getpid()).rpush(notes_key(task_id), json.dumps(said)))
 
 
 def wait_for_go(task_id: str, timeout: float = 30) -> None:

@@ -1,0 +1,64 @@
+"""The migrations make the tables that the models describe, and take them away again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask import Flask
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import Engine, inspect, text
+
+from app.extensions import Base, db
+from config import Config
+from tests.conftest import built_app
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_app(request: pytest.FixtureRequest, config: Config) -> Iterator[Flask]:
+    """An application on a database without tables."""
+    if request.param == "sqlite":
+        with built_app(config) as app:
+            yield _emptied(app)
+        return
+    server: Engine = request.getfixturevalue("postgresql")
+    name = f"migrations_{uuid4().hex}"
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        url = server.url.set(database=name).render_as_string(hide_password=False)
+        with built_app(replace(config, database_url=url)) as app:
+            yield _emptied(app)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _emptied(app: Flask) -> Flask:
+    with app.app_context():
+        db.drop_all()
+    return app
+
+
+def tables() -> set[str]:
+    return set(inspect(db.engine).get_table_names()) - {"alembic_version"}
+
+
+def test_models_and_migrations_agree(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade()
+
+        with db.engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert tables() == set(Base.metadata.tables)
+
+
+def test_each_migration_can_be_taken_back(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade()
+
+        downgrade(revision="0001")
+        assert tables() == set(Base.metadata.tables) - {"job_completions"}
+        downgrade(revision="base")
+        assert tables() == set()
