@@ -79,7 +79,7 @@ class Completions:
         return None if found is None else Completion(json.loads(found.result), json.loads(found.record_fields))
 
     def add(self, session: Session, task_id: str, completion: Completion) -> None:
-        """Flush the session's work and write the completion beside it, uncommitted.
+        """Write the completion beside the session's own work, uncommitted.
 
         Waits for another run of the job that has written the same completion and not ended yet.
         Raises: TypeError when the result is not JSON; IntegrityError when the job was completed by another run;
@@ -91,7 +91,6 @@ class Completions:
             "record_fields": json.dumps(completion.record_fields),
             "finished_at": datetime.now(UTC),
         }
-        session.flush()
         for attempts_left in reversed(range(ATTEMPTS)):
             try:
                 session.execute(insert(self._table).values(row))

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import shared_task
 from flask import Flask, current_app, g, has_app_context
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
 
 from app.extensions import db
+from app.models import job_completions
 from config import Config
-from libs.flask_celery import ContextTask, FlaskCelery, current_job
+from libs.flask_celery import (
+    CelerySettings,
+    ContextTask,
+    FlaskCelery,
+    SettingError,
+    current_job,
+    forget_completions,
+    make_celery,
+)
+from libs.flask_celery.database import run_once
 from tests.conftest import built_app
 
 
@@ -103,6 +116,38 @@ def test_without_a_context_an_eager_job_has_its_own_and_commits(app: Flask, task
     assert committed(app) == ["job"]
     assert plain.apply(("failing", True)).failed()
     assert committed(app) == ["job"]
+
+
+@pytest.mark.parametrize("in_context", [True, False])
+def test_a_transactional_job_is_an_eager_one_like_others(app: Flask, task: Any, in_context: bool) -> None:
+    """Nobody delivers it a second time, so each call runs it, and no completion is kept."""
+    once = shared_task(name="eager.once", transactional=True)(insert)
+    with app.app_context() if in_context else nullcontext():
+        for _ in range(2):
+            assert once.apply(("job",), task_id="an-id").successful()
+        if in_context:
+            once("direct")
+            assert db.session.query(job_completions).count() == 0
+            db.session.rollback()
+    with app.app_context():
+        assert db.session.query(job_completions).count() == 0
+    assert committed(app) == ([] if in_context else ["job", "job"])
+
+
+@pytest.mark.parametrize(("extension", "wanted"), [(None, "Flask-SQLAlchemy"), (SQLAlchemy, "completions_table")])
+def test_a_transactional_job_needs_a_table(own_tasks: None, redis_url: str, extension: Any, wanted: str) -> None:
+    bare = Flask("bare")
+    bare.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    if extension is not None:
+        extension().init_app(bare)
+    celery_app = make_celery(bare, CelerySettings(broker_url=f"{redis_url}/2", result_url=f"{redis_url}/1"))
+    task = celery_app.task(transactional=True, name="eager.nowhere")(who)
+
+    with bare.app_context(), pytest.raises(SettingError, match=wanted):
+        run_once(task, task.run)
+
+    assert forget_completions(bare, timedelta(0)) == 0
+    celery_app.close()
 
 
 def who() -> list[str | None]:

@@ -63,6 +63,28 @@ def test_a_worker_killed_between_commit_and_result(
     assert record.result == runs.notes(job.id)[-1]["run"]
 
 
+def test_the_run_that_comes_second_answers_as_the_first_that_could_not(
+    transactional_runs: JobRuns, start: Callable[..., Worker]
+) -> None:
+    """Two at once: the first commits and is killed, so that the other alone can say what the first has done."""
+    runs = transactional_runs
+    first = start()
+    job = runs.publish("apply_once", "wait, worker dies")
+    runs.notes(job.id)
+    start()
+    runs.publish("apply_once", "wait, worker dies", task_id=job.id)
+    runs.notes(job.id, 2)
+    runs.say_go(job.id)  # to the one that waits for longer
+    first.process.wait(30)
+    assert not runs.record(job.id).state.ready
+
+    runs.say_go(job.id)
+
+    record = runs.ended(job.id)
+    assert record.state is JobState.SUCCESS
+    assert runs.effects(job.id) == [record.result] == [runs.notes(job.id)[0]["run"]]
+
+
 @pytest.mark.parametrize(("name", "count"), [("apply_once", 1), ("apply_each_time", 2)])
 def test_a_child_process_killed_between_commit_and_result(
     transactional_runs: JobRuns, start: Callable[..., Worker], name: str, count: int

@@ -31,7 +31,7 @@ def apply_effect(self: Task, how: str = "success") -> Any:
     """Add the row, answer with the run's name. What is to happen once happens to the first run."""
     task_id, run = self.request.id, uuid4().hex
     first = note(task_id, run=run) == 1
-    if how == "wait":
+    if how.startswith("wait"):
         wait_for_go(task_id)
     if how == "read only":
         db.session.execute(text("SELECT count(*) FROM probe_effects")).scalar_one()
@@ -50,8 +50,8 @@ def apply_effect(self: Task, how: str = "success") -> Any:
 
 def happen_once(self: Task, how: str) -> None:
     match how:
-        case "child dies" | "worker dies" | "hook fails":
-            g.after_commit = how
+        case "child dies" | "worker dies" | "wait, worker dies" | "hook fails":
+            g.after_commit = how.removeprefix("wait, ")
         case "answer is lost":
             lose_the_next_commits_answer()
         case "failure once":
@@ -111,7 +111,7 @@ def apply_each_time(self: Task, how: str = "success") -> Any:
 
 
 class FileParams(Schema):
-    folder = fields.String(required=True)
+    folder = fields.String(required=True, validate=lambda folder: Path(folder).is_dir())
 
 
 @job("probe.attach_once", params=FileParams, bind=True, transactional=True, default_retry_delay=0)
@@ -122,7 +122,7 @@ def attach_once(self: Task, folder: str) -> dict[str, Any]:
     source.write_text(run)
     current_job.progress(3, 3, "attached")
     current_job.attach(source, name=source.name, content_type="text/plain")
-    source.parent.rmdir()  # a second run would fail at once
+    source.parent.rmdir()
     return {"run": run, **TYPED}
 
 
