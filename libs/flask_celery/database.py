@@ -67,7 +67,7 @@ def run_once(task: Any, run: Callable[[], Any]) -> Any:
             stored = task.backend.encode_result(result, states.SUCCESS)
             completions.add(session, request.id, Completion(stored, request.active_job.record_fields()))
         return result
-    except TaskPredicate:  # the job's own decision: to be retried, to be ignored
+    except TaskPredicate:  # Ignore, Reject, or a Retry that is published already and must not be twice
         raise
     except Exception as error:
         try:

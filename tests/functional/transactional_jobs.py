@@ -15,7 +15,7 @@ import psutil
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject
 from flask import g
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields
 from sqlalchemy import event, text
 
 from app.extensions import db
@@ -110,8 +110,13 @@ def apply_each_time(self: Task, how: str = "success") -> Any:
     return apply_effect(self, how)
 
 
+def must_be_there(folder: str) -> None:
+    if not Path(folder).is_dir():
+        raise ValidationError("There is no such folder.")
+
+
 class FileParams(Schema):
-    folder = fields.String(required=True, validate=lambda folder: Path(folder).is_dir())
+    folder = fields.String(required=True, validate=must_be_there)
 
 
 @job("probe.attach_once", params=FileParams, bind=True, transactional=True, default_retry_delay=0)
