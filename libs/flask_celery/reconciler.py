@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from datetime import timedelta
 from typing import Any
 
 from celery import bootsteps
@@ -9,8 +11,10 @@ from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
+from sqlalchemy.exc import DBAPIError
 
 from libs.flask_celery.claiming import ClaimingChannelMixin
+from libs.flask_celery.completions import forget_completions
 from libs.flask_celery.lease import RENEWALS_PER_TIMEOUT
 from libs.flask_celery.reconcile import GRACE, Reconciliation, publish_again
 from libs.flask_celery.redis_steps import consumer_channel
@@ -18,6 +22,10 @@ from libs.flask_celery.redis_steps import consumer_channel
 logger = logging.getLogger(__name__)
 
 LOCK = "taskgate-reconciler"
+
+#: Seconds between two looks for completions that nobody needs any more, and how many are removed in one transaction.
+FORGET_INTERVAL = 600.0
+MOST_FORGOTTEN = 1_000
 
 
 class Reconciler(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -46,6 +54,7 @@ class Reconciler(bootsteps.StartStopStep):  # type: ignore[misc]
             backend.client, f"{backend.keys.prefix}{LOCK}", timeout=interval * 3, blocking=False, thread_local=False
         )
         reconciliation = Reconciliation(worker.app, grace=grace)
+        forget_at = 0.0
         while not self._stopping.wait(interval):
             try:
                 if _is_leader(lock):
@@ -53,12 +62,26 @@ class Reconciler(bootsteps.StartStopStep):  # type: ignore[misc]
                     if isinstance(channel, ClaimingChannelMixin):
                         reconciliation.run(channel)
                     publish_again(worker.app, older_than=grace)
+                    if time.monotonic() >= forget_at:
+                        forget_at = time.monotonic() + FORGET_INTERVAL
+                        _forget_completions(worker.app)
             except (RedisError, OperationalError, OSError) as error:
                 logger.warning("Lost jobs could not be looked for: %r", error)
             except Exception:
                 # Whatever it is, the next pass may succeed, and without a reconciler nobody looks.
                 logger.exception("Lost jobs could not be looked for")
         _resign(lock)
+
+
+def _forget_completions(celery_app: Any) -> None:
+    """Those of jobs whose ids are not known any more, so that nobody can deliver them again."""
+    backend = celery_app.backend
+    known_for = timedelta(seconds=(backend.expires or 0) + backend.retention)
+    try:
+        while forget_completions(celery_app.flask_app, known_for, limit=MOST_FORGOTTEN) == MOST_FORGOTTEN:
+            pass
+    except DBAPIError as error:
+        logger.warning("Old completions could not be removed: %r", error)
 
 
 def _is_leader(lock: Lock) -> bool:
