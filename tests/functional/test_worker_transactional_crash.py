@@ -151,8 +151,8 @@ def test_a_worker_frozen_with_sqlites_lock_is_waited_for(
     start()
     runs.wait_for_state(job.id, JobState.RETRY)
 
+    runs.say_go(job.id)  # before it wakes up, lest it finds that it has waited for too long
     send(frozen, signal.SIGCONT)
-    runs.say_go(job.id)
 
     record = runs.ended(job.id, timeout=60)
     assert record.state is JobState.SUCCESS
