@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from celery import _state
 from celery.result import AsyncResult
@@ -17,6 +18,7 @@ from sqlalchemy import text
 
 from app.extensions import db
 from libs.flask_celery import ExpiredJobError, FlaskCelery, JobRecord, JobState, UnknownJobError
+from libs.flask_celery.message_copy import expanded
 from tests.conftest import Worker, wait_until
 from tests.installation import Installation, an_installation
 
@@ -57,6 +59,14 @@ class JobRuns:
         with self.installation.app.app_context():
             g.principal = by
             return self.celery.tasks[f"probe.{name}"].apply_async(args, **options)
+
+    def deliver_again(self, task_id: str) -> None:
+        """Queue the job's message once more, as when its lease was over while its run goes on."""
+        copy = self.celery.backend.client.get(self.celery.backend.keys.message(task_id))
+        message, queue = expanded(copy)
+        message["properties"]["delivery_tag"] = str(uuid4())
+        with Redis.from_url(self.installation.redis.url, db=2) as broker:
+            broker.lpush(queue, json.dumps(message))
 
     def record(self, task_id: str) -> JobRecord:
         record: JobRecord = self.celery.backend.records.get(task_id)

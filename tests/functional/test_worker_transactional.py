@@ -149,7 +149,8 @@ def test_of_two_runs_at_once_one_is_applied(runs: JobRuns, how: str) -> None:
         pytest.skip("SQLite has one writer at a time")
     for name, count in (("apply_once", 1), ("apply_each_time", 2)):
         first = runs.publish(name, how)
-        runs.publish(name, how, task_id=first.id)
+        runs.notes(first.id)
+        runs.deliver_again(first.id)
         runs.notes(first.id, 4 if how == "write and wait" else 2)
         for _ in range(2):
             runs.say_go(first.id)

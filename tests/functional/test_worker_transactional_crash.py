@@ -72,7 +72,7 @@ def test_the_run_that_comes_second_answers_as_the_first_that_could_not(
     job = runs.publish("apply_once", "wait, worker dies")
     runs.notes(job.id)
     start()
-    runs.publish("apply_once", "wait, worker dies", task_id=job.id)
+    runs.deliver_again(job.id)
     runs.notes(job.id, 2)
     runs.say_go(job.id)  # to the one that waits for longer
     first.process.wait(30)
