@@ -51,7 +51,7 @@ def children(app: Flask, config: Config, redis: EmbeddedRedis | None, base_url: 
     return [
         *first,
         _child("api", _api_command(config), environment, logs, lambda: _api_answers(base_url), stop=35),
-        _child("worker", _worker_command(config), environment, logs, _worker_answers(app), stop=60),
+        _child("worker", _worker_command(config), environment, logs, _worker_answers(app), stop=_worker_stop(app)),
         _child("beat", _beat_command(config), environment, logs, None, stop=10),
     ]
 
@@ -91,6 +91,12 @@ def _worker_command(config: Config) -> list[str]:
         *("worker", "--hostname", _WORKER_NAME, "--loglevel", config.log_level),
         *("--concurrency", str(config.worker_concurrency)),
     ]
+
+
+def _worker_stop(app: Flask) -> float:
+    """Seconds until a worker that was told to stop is killed: after its own limit, if it has one."""
+    limit = float(app.extensions["celery"].conf.worker_soft_shutdown_timeout)
+    return limit + 10 if limit > 0 else 60
 
 
 def _beat_command(config: Config) -> list[str]:

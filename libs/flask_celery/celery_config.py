@@ -19,6 +19,9 @@ from libs.flask_celery.transport import OPTION, RecordPlace
 #: Seconds the API waits for Redis before it answers 503, per step (connect, read).
 API_TIMEOUT = 0.4
 
+#: Seconds that running jobs have to end on SIGTERM: ``docker stop`` kills after 10.
+SOFT_TIMEOUT = 8.0
+
 #: Seconds after which a worker that has not renewed a lease is taken for dead.
 VISIBILITY_TIMEOUT = 30
 
@@ -71,6 +74,8 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         # Arguments are the client's data and stay out of the results.
         "result_extended": False,
+        # Jobs have this long to end when their worker is told to stop (see shutdown.py); seconds.
+        "worker_soft_shutdown_timeout": SOFT_TIMEOUT,
         # A chord whose parts never end must not hold its worker for ever; seconds.
         "result_chord_join_timeout": 60.0,
         # The worker's own log set-up replaces the root logger's handlers unless told not to.

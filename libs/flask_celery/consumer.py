@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from celery.exceptions import InvalidTaskError
+from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from libs.flask_celery.claiming import ClaimingChannelMixin
@@ -16,9 +17,37 @@ from libs.flask_celery.parking import park_invalid, quarantine
 
 logger = logging.getLogger(__name__)
 
+#: Seconds after which a worker without an event loop, as gevent's are, looks whether it has been told to stop.
+#: Celery looks every two seconds, and once more (``celery/worker/loops.py``, ``synloop``).
+_LONGEST_DRAIN = 0.5
+
+
+class BriefDrains:
+    """The broker's connection, as ``synloop`` sees it."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def drain_events(self, timeout: float) -> Any:
+        """Handle what comes within half a second at the most. Raises: TimeoutError.
+
+        Celery drains once more when it has been told to stop, and would take, and run, another job then.
+        """
+        if state.should_stop is not None and state.should_stop is not False:  # 0 is an exit code
+            raise TimeoutError
+        return self._connection.drain_events(timeout=min(timeout, _LONGEST_DRAIN))
+
 
 class JobConsumer(Consumer):  # type: ignore[misc]
     """Named in the setting ``worker_consumer``. On other brokers than Redis it does as Celery does."""
+
+    def loop_args(self) -> tuple[Any, ...]:
+        """What ``synloop`` or ``asynloop`` is called with."""
+        consumer, connection, *others = super().loop_args()
+        return (consumer, connection if self.hub else BriefDrains(connection), *others)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep the message until a worker knows its task; its record stays PENDING."""

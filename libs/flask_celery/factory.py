@@ -17,6 +17,7 @@ from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.reconciler import Reconciler
 from libs.flask_celery.redis_checks import RedisCheck
+from libs.flask_celery.shutdown import SoftShutdown
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.terminate import Terminator
 
@@ -49,7 +50,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     # shared_task binds to the default app, and to every other one as it is finalized.
     celery_app.set_default()
     if settings.role is Role.WORKER:
-        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck, Reconciler, Terminator}
+        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck, Reconciler, Terminator, SoftShutdown}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

@@ -3,23 +3,56 @@
 After a hard time limit or a lost child process, ``on_failure``, ``on_retry``, ``after_return`` and the errbacks run
 in the worker's parent process, where no ``task_prerun`` has pushed a context. They see the same ``g`` and
 ``self.request`` there as in the child; being in the consumer's loop, they should be quick.
+
+Once a stopping worker has given a job's message back (see ``giving_back``), what becomes of its run here is nobody's
+business any more: it does not start, and a process that was ended for it is no failure and no retry.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery._state import _task_stack
 from celery.worker.request import Request
 
 from libs.flask_celery.context import fill_g
+from libs.flask_celery.giving_back import NotStarted, Stage, is_given_back, reach
 
 
 class JobRequest(Request):  # type: ignore[misc]
     """``ContextTask.Request``."""
 
+    @property
+    def _apply_result(self) -> Any:
+        return self.__dict__.get("_apply_result")
+
+    @_apply_result.setter
+    def _apply_result(self, result: Any) -> None:
+        """Celery sets it once the pool has the job, also where it has started by then."""
+        self.__dict__["_apply_result"] = result
+        reach(self.message, Stage.DISPATCHED)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """The pool starts the job. Raises: NotStarted, in a thread or greenlet of the pool, when it must not."""
+        if not reach(self.message, Stage.STARTED):
+            raise NotStarted
+        super().on_accepted(pid, time_accepted)
+
+    def acknowledge(self) -> None:
+        """Send the acknowledgement, or have the event loop send it soon."""
+        reach(self.message, Stage.SETTLED)
+        super().acknowledge()
+
+    def reject(self, requeue: bool = False) -> None:
+        """The same for a rejection."""
+        reach(self.message, Stage.SETTLED)
+        super().reject(requeue)
+
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """A time limit has passed."""
+        if is_given_back(self.message):
+            return
         if soft:
             super().on_timeout(soft, timeout)
             return
@@ -28,8 +61,16 @@ class JobRequest(Request):  # type: ignore[misc]
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The run has raised, or its process is gone."""
+        if is_given_back(self.message):
+            return None
         with self._in_app_context():
             return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def fail_for_shutdown(self) -> None:
+        """Store the end of a job that was cut short and, acknowledged early, has no message to give back."""
+        error = WorkerLostError("Its worker was stopped, and its message had been acknowledged before it ran.")
+        with self._in_app_context():
+            self.task.backend.mark_as_failure(self.id, error, request=self._context)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
         """The run was stopped because the broker's connection is gone; it will be delivered again."""

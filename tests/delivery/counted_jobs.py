@@ -3,6 +3,7 @@
 Loaded into real workers with Celery's ``-I tests.delivery.counted_jobs``.
 """
 
+import ctypes
 import os
 import signal
 import time
@@ -99,3 +100,24 @@ def retry_and_die(self: Task, label: str) -> str:
     if self.request.retries == 0:
         raise self.retry(countdown=0)
     return f"retry {self.request.retries}"
+
+
+@shared_task(name="test.work_acknowledged_early", acks_late=False)
+def work_acknowledged_early(label: str, seconds: float) -> str:
+    mark(STARTS, label)
+    time.sleep(seconds)
+    return label
+
+
+@shared_task(name="test.work_in_foreign_code")
+def work_in_foreign_code(label: str, seconds: int) -> str:
+    """In one C call that no signal brings back to Python."""
+    mark(STARTS, label)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:  # a signal ends one sleep(3), which is not to matter here
+        _sleep_through_signals(seconds)
+    return label
+
+
+def _sleep_through_signals(seconds: int) -> None:
+    ctypes.CDLL(None).sleep(seconds)
