@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 from environs import Env, EnvError
-from marshmallow.validate import OneOf, Range
+from marshmallow.validate import OneOf, Range, Regexp
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -22,6 +22,8 @@ from sqlalchemy.exc import ArgumentError
 _LONGEST_SOCKET_PATH = 100
 
 _REDIS_SCHEMES = ("redis", "rediss", "sentinel", "redis+socket")
+
+_DEPLOYMENT = Regexp(r"[A-Za-z0-9_-]{0,32}\Z", error="Wants up to 32 letters, digits, '-' and '_'.")
 
 BROKER_DATABASE = 2
 RESULT_DATABASE = 1
@@ -51,6 +53,7 @@ class Config:
     api_processes: int
     worker_concurrency: int
     log_level: str
+    deployment: str
     strict_redis: bool
     queue_limit: int
     owner_limit: int
@@ -103,6 +106,7 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         api_processes=env.int("API_PROCESSES", 1, validate=Range(1)),
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+        deployment=env.str("DEPLOYMENT", "", validate=_DEPLOYMENT),
         strict_redis=env.bool("STRICT_REDIS", False),
         queue_limit=env.int("QUEUE_LIMIT", 1_000_000, validate=Range(0)),
         owner_limit=env.int("OWNER_LIMIT", 100_000, validate=Range(0)),

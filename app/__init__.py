@@ -46,6 +46,7 @@ def create_app(config: Config | None = None) -> Flask:
             role=Role(config.role),
             timezone=config.timezone.key,
             result_expires=config.result_expires,
+            deployment=config.deployment,
             strict_redis=config.strict_redis,
             terms=SubmissionTerms(
                 queue_limit=config.queue_limit,

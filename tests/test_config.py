@@ -41,7 +41,7 @@ def test_the_defaults_need_no_environment(tmp_path: Path) -> None:
     assert (config.host, config.port, config.role, config.testing) == ("127.0.0.1", 8000, "api", False)
     assert config.timezone == ZoneInfo("UTC")
     assert config.files_dir == tmp_path / "var" / "files"
-    assert config.celery == {}
+    assert (config.celery, config.deployment) == ({}, "")
 
 
 def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,6 +55,7 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         "MAX_UPLOAD": "4096",
         "WORKER_CONCURRENCY": "3",
         "API_PROCESSES": "2",
+        "DEPLOYMENT": "acme-2_blue",
         "CELERY_TASK_TIME_LIMIT": "60",
     }
     for name, value in settings.items():
@@ -65,7 +66,7 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (config.host, config.port, config.log_level, config.role) == ("0.0.0.0", 8080, "DEBUG", "worker")
     assert config.timezone == ZoneInfo("Asia/Shanghai")
     assert (config.result_expires, config.max_body, config.max_upload) == (60, 2048, 4096)
-    assert (config.api_processes, config.worker_concurrency) == (2, 3)
+    assert (config.api_processes, config.worker_concurrency, config.deployment) == (2, 3, "acme-2_blue")
     assert config.celery == {"CELERY_TASK_TIME_LIMIT": "60"}
 
 
@@ -77,6 +78,10 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         *[(name, "0", "greater than or equal to 1.") for name in ("API_PROCESSES", "RESULT_EXPIRES")],
         *[(name, "1023", "greater than or equal to 1024.") for name in ("MAX_BODY", "MAX_UPLOAD")],
         ("WORKER_CONCURRENCY", "-1", "greater than or equal to 1."),
+        *[
+            ("DEPLOYMENT", value, "Wants up to 32 letters, digits, '-' and '_'.")
+            for value in ("a.b", "a:b", "a b", "ä", "a\n", "*", "d" * 33)
+        ],
         ("LOG_LEVEL", "loud", "one of: DEBUG, INFO, WARNING, ERROR."),
         *[("TIMEZONE", value, "a name such as Europe/Berlin") for value in ("", "Mars/Olympus", "../../etc/passwd")],
         *[

@@ -6,6 +6,7 @@ stored the job's end by then.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import current_task
@@ -16,6 +17,7 @@ from libs.flask_celery.acceptance import FENCE_HEADER
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
+from libs.flask_celery.queue_names import DeploymentQueues
 from libs.flask_celery.scripts import ACCEPTED, KNOWN
 from libs.flask_celery.transport import OPTION
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 class JobAMQP(AMQP):  # type: ignore[misc]
     """``app.amqp`` of the Celery app that ``make_celery`` builds."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        if app.queue_names.deployment:
+            self.queues_cls = partial(DeploymentQueues, app.queue_names)
 
     def as_task_v2(self, task_id: str, *args: Any, **kwargs: Any) -> task_message:
         """Protocol 2's message with our headers; see :mod:`libs.flask_celery.facts`.
@@ -47,6 +54,7 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         """Publish a message that was put together before (``message_copy``), as it is."""
         names = ("correlation_id", "reply_to", "priority", "delivery_mode")
         properties = {name: value for name in names if (value := message["properties"].get(name)) is not None}
+        target = self.queues[queue]
         with self.app.producer_or_acquire() as producer:
             producer.publish(
                 payload_of(message),
@@ -54,8 +62,8 @@ class JobAMQP(AMQP):  # type: ignore[misc]
                 content_encoding=message["content-encoding"],
                 headers=message["headers"],
                 exchange="",
-                routing_key=queue,
-                declare=[self.queues[queue]],
+                routing_key=target.name,
+                declare=[target],
                 **properties,
             )
 
@@ -63,6 +71,8 @@ class JobAMQP(AMQP):  # type: ignore[misc]
     def send_task_message(self) -> Callable[..., Any]:
         """Publishes one message; writes the record first where it cannot be written with the push."""
         send: Callable[..., Any] = super()._create_task_sender()
+        if self.app.queue_names.deployment:
+            send = self._to_queue_of_deployment(send)
         if OPTION in (self.app.conf.broker_transport_options or {}):
             return send
         backend: JobBackendMixin = self.app.backend
@@ -87,3 +97,15 @@ class JobAMQP(AMQP):  # type: ignore[misc]
             return sent
 
         return send_after_record
+
+    def _to_queue_of_deployment(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        """Celery routes by the name it is given where that did not come from its router, and by a queue as it is."""
+
+        def send_to_own(producer: Any, name: str, message: task_message, **options: Any) -> Any:
+            queue = options.get("queue")
+            if queue is not None:
+                found = self.queues[queue] if isinstance(queue, str) else queue
+                options["queue"] = self.app.queue_names.of_deployment(found)
+            return send(producer, name, message, **options)
+
+        return send_to_own

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.overrides import typed_overrides
+from libs.flask_celery.queue_names import QueueNames
 from libs.flask_celery.transport import OPTION, RecordPlace
 
 #: Seconds the API waits for Redis before it answers 503, per step (connect, read).
@@ -43,6 +44,7 @@ class CelerySettings:
     timezone: str = "UTC"
     result_expires: int = 86_400  # seconds
     default_queue: str = "default"
+    deployment: str = ""  # keeps what shares a broker apart; empty for the only one
     strict_redis: bool = False  # workers refuse a Redis that may lose jobs, instead of warning
     terms: SubmissionTerms = field(default_factory=SubmissionTerms)  # of jobs that clients submit
     overrides: Mapping[str, str] = field(default_factory=dict)  # CELERY_… from the environment, as text
@@ -83,7 +85,12 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
     }
     config |= _api_settings() if settings.role is Role.API else _worker_settings()
+    names = QueueNames(settings.deployment)
+    config = _merged(config, _deployment_settings(names))
     config = _merged(config, typed_overrides(settings.overrides))
+    for name in ("task_default_queue", "task_default_exchange"):
+        if config.get(name):
+            config[name] = names.physical(config[name])
     if config.get("result_compression"):
         raise SettingError(
             "CELERY_RESULT_COMPRESSION", "is not supported: other readers of the results could not see a job's state"
@@ -136,6 +143,20 @@ def _worker_settings() -> dict[str, Any]:
             "unacked_restore_throttle": 1,
             "unacked_restore_limit": 100,
         },
+    }
+
+
+def _deployment_settings(names: QueueNames) -> dict[str, Any]:
+    """What two deployments on one Redis, or one RabbitMQ, must not share; queues are named in ``JobAMQP``."""
+    if not names.deployment:
+        return {}
+    return {
+        "broker_transport_options": {"global_keyprefix": names.key_prefix},
+        "result_backend_transport_options": {"global_keyprefix": names.key_prefix},
+        # ``inspect``, ``control`` and events reach every worker that listens to these.
+        "control_exchange": names.physical("celery"),
+        "event_exchange": names.physical("celeryev"),
+        "event_queue_prefix": names.physical("celeryev"),
     }
 
 

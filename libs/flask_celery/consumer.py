@@ -49,6 +49,10 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         consumer, connection, *others = super().loop_args()
         return (consumer, connection if self.hub else BriefDrains(connection), *others)
 
+    def cancel_task_queue(self, queue: str) -> None:
+        """Consume from this queue no more, by whichever of its names."""
+        super().cancel_task_queue(self.app.queue_names.physical(queue))
+
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep the message until a worker knows its task; its record stays PENDING."""
         task = (message.headers or {}).get("task")

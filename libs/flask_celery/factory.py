@@ -15,6 +15,7 @@ from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.delays import DelayKeeper
 from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
+from libs.flask_celery.queue_names import QueueNames
 from libs.flask_celery.reconciler import Reconciler
 from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.shutdown import SoftShutdown
@@ -23,12 +24,13 @@ from libs.flask_celery.terminate import Terminator
 
 
 class FlaskCelery(Celery):  # type: ignore[misc]
-    """A Celery app that knows its Flask app, how strict to be about its Redis, and what it accepts."""
+    """A Celery app that knows its Flask app, its deployment's queues, and what it accepts."""
 
     def __init__(self, flask_app: Flask, settings: CelerySettings, **options: Any) -> None:
         self.flask_app = flask_app
         self.strict_redis = settings.strict_redis
         self.terms = settings.terms
+        self.queue_names = QueueNames(settings.deployment)
         super().__init__(flask_app.import_name, **options)
 
     @cached_property  # type: ignore[untyped-decorator]

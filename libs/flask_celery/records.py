@@ -3,7 +3,7 @@ which would rebuild a stored exception's class in the process that reads it (``c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,7 @@ class JobRecords:
         """Raises: UnknownJobError, ExpiredJobError."""
         payload = self._backend.client.get(self._keys.meta(task_id))
         if payload is not None:
-            record = record_from_meta(task_id, self._backend.decode(payload))
-            # A stock worker writes Celery's fields alone, so the rest is still in the ledger.
-            return record if record.task is not None else self._completed_from_ledger(record)
+            return self._record(task_id, payload)
         owner = self._backend.client.hget(self._keys.ledger(task_id), "owner")
         if owner is None:
             raise UnknownJobError(task_id)
@@ -114,8 +112,14 @@ class JobRecords:
         payloads = self._backend.client.mget([self._keys.meta(task_id) for _, task_id in entries])
         for (submitted, task_id), payload in zip(entries, payloads, strict=True):
             if payload is not None:  # else it has expired
-                record = record_from_meta(task_id, self._backend.decode(payload))
-                yield submitted, record if record.task is not None else self._completed_from_ledger(record)
+                yield submitted, self._record(task_id, payload)
+
+    def _record(self, task_id: str, payload: bytes) -> JobRecord:
+        record = record_from_meta(task_id, self._backend.decode(payload))
+        if record.queue is not None:
+            record = replace(record, queue=self._backend.app.queue_names.logical(record.queue))
+        # A stock worker writes Celery's fields alone, so the rest is still in the ledger.
+        return record if record.task is not None else self._completed_from_ledger(record)
 
     def cancel(self, task_id: str, *, terminate: bool = False) -> JobState:
         """Cancel a job: at once while it waits, by a request to the job itself while it runs.

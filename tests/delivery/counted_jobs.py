@@ -3,9 +3,9 @@
 Loaded into real workers with Celery's ``-I tests.delivery.counted_jobs``.
 """
 
-import ctypes
 import os
 import signal
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -111,13 +111,26 @@ def work_acknowledged_early(label: str, seconds: float) -> str:
 
 @shared_task(name="test.work_in_foreign_code")
 def work_in_foreign_code(label: str, seconds: int) -> str:
-    """In one C call that no signal brings back to Python."""
+    """In one C call that no signal brings back to Python: SQLite counts to far beyond."""
     mark(STARTS, label)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:  # a signal ends one sleep(3), which is not to matter here
-        _sleep_through_signals(seconds)
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT :rows) SELECT count(*) FROM n",
+            {"rows": seconds * 100_000_000},
+        ).fetchone()
     return label
 
 
-def _sleep_through_signals(seconds: int) -> None:
-    ctypes.CDLL(None).sleep(seconds)
+@shared_task(name="test.join")
+def join(labels: list[str]) -> str:
+    """The body of a chord."""
+    mark(STARTS, "-".join(labels))
+    return "-".join(labels)
+
+
+@shared_task(name="test.retry_once", bind=True, max_retries=1)
+def retry_once(self: Task, label: str) -> str:
+    mark(STARTS, label)
+    if self.request.retries == 0:
+        raise self.retry(countdown=0)
+    return label
