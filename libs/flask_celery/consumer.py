@@ -9,10 +9,10 @@ import logging
 from typing import Any
 
 from celery.exceptions import InvalidTaskError
-from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from libs.flask_celery.claiming import ClaimingChannelMixin
+from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_invalid, quarantine
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class BriefDrains:
 
         Celery drains once more when it has been told to stop, and would take, and run, another job then.
         """
-        if state.should_stop is not None and state.should_stop is not False:  # 0 is an exit code
+        if is_stopping():
             raise TimeoutError
         return self._connection.drain_events(timeout=min(timeout, _LONGEST_DRAIN))
 

@@ -47,6 +47,11 @@ def is_given_back(message: Any) -> bool:
     return _stage(message) is Stage.GIVEN_BACK
 
 
+def is_stopping() -> bool:
+    """Whether this worker has been told to stop."""
+    return state.should_stop is not None and state.should_stop is not False  # 0 is an exit code
+
+
 def give_back_waiting(channel: Any, *, closed: bool, dispatched_may_wait: bool) -> None:
     """Give back what has been taken and not started.
 

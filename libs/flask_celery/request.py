@@ -8,16 +8,21 @@ Once a stopping worker has given a job's message back (see ``giving_back``), wha
 business any more: it does not start, and a process that was ended for it is no failure and no retry.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery._state import _task_stack
 from celery.worker.request import Request
+from celery.worker.state import task_ready
 
 from libs.flask_celery.context import fill_g
-from libs.flask_celery.giving_back import NotStarted, Stage, is_given_back, reach
+from libs.flask_celery.giving_back import NotStarted, Stage, is_given_back, is_stopping, reach, show_waiting
+
+logger = logging.getLogger(__name__)
 
 
 class JobRequest(Request):  # type: ignore[misc]
@@ -63,8 +68,19 @@ class JobRequest(Request):  # type: ignore[misc]
         """The run has raised, or its process is gone."""
         if is_given_back(self.message):
             return None
+        if is_stopping() and self.task.acks_late and _is_lost_process(exc_info.exception):
+            return self._give_back()
         with self._in_app_context():
             return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _give_back(self) -> None:
+        """Its process was told to stop together with the worker, as systemd does it: no failure, and no retry."""
+        task_ready(self)
+        try:
+            show_waiting(self)
+        except Exception:
+            logger.exception("The state of job %s could not be stored", self.id)
+        self.reject(requeue=True)
 
     def fail_for_shutdown(self) -> None:
         """Store the end of a job that was cut short and, acknowledged early, has no message to give back."""
@@ -89,3 +105,7 @@ class JobRequest(Request):  # type: ignore[misc]
             finally:
                 self.task.request_stack.pop()
                 _task_stack.pop()
+
+
+def _is_lost_process(error: Any) -> bool:
+    return isinstance(error.exc if isinstance(error, ExceptionWithTraceback) else error, WorkerLostError)

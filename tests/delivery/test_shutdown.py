@@ -269,3 +269,23 @@ def test_a_silent_redis_does_not_keep_the_worker(
     assert took < GRACE
     counting_worker("--pool", "threads", "--concurrency", "1")
     assert job.get(timeout=30) == "a"
+
+
+def test_a_group_that_is_told_as_a_whole_gives_back_what_its_children_ran(
+    stoppable: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"
+) -> None:
+    """As systemd does by default, and a terminal with SIGQUIT: a prefork pool's children end at once."""
+    worker = stoppable("--pool", "prefork", "--concurrency", "2", limit=5)
+    job = celery_app.send_task("test.work", ("a", 120.0))
+    wait_until(lambda: marks.starts("a") == 1)
+    children = psutil.Process(worker.process.pid).children()
+
+    gone = told_to_stop(worker)
+    for child in children:
+        child.terminate()
+    took = gone()
+
+    assert took < 5 + GRACE
+    assert (held(broker), broker.llen("default")) == (0, 1)
+    record = celery_app.backend.records.get(job.id)
+    assert (record.state, record.retries) == (JobState.PENDING, 0)
