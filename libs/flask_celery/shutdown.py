@@ -36,7 +36,7 @@ from libs.flask_celery.redis_steps import consumer_channel
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the consumer has closed, as it does on Redis at once.
+#: Seconds from the first signal in which the consumer closes, unless its thread is busy, as with a solo pool's job.
 _CLOSING = 1.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
@@ -57,7 +57,7 @@ def next_stop(current: Stop, number: int, timeout: float) -> Stop:
         return Stop.CUT
     limited = Stop.SOFT if timeout > 0 else Stop.CUT
     if number == signal.SIGTERM:
-        return limited if timeout > 0 else Stop.WARM
+        return Stop.SOFT if timeout > 0 else Stop.WARM
     return limited if number == signal.SIGQUIT or current is Stop.WARM else Stop.WARM
 
 
@@ -73,6 +73,7 @@ class SoftShutdown(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, worker: Any, **options: Any) -> None:
         self._stop = Stop.NOT
         self._exitcode = EX_OK
+        self._closed_by = 0.0
         super().__init__(worker, **options)
 
     def start(self, worker: Any) -> None:
@@ -120,11 +121,13 @@ class SoftShutdown(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _begin(self, worker: Any, number: int) -> None:
         self._exitcode = EX_OK if number == signal.SIGTERM else EX_FAILURE  # as Celery has it
+        self._closed_by = time.monotonic() + _CLOSING
         state.should_stop = self._exitcode
-        threading.Thread(target=_give_back_waiting, args=(worker,), name="giving-back", daemon=True).start()
+        arguments = (worker, self._closed_by)
+        threading.Thread(target=_give_back_waiting, args=arguments, name="giving-back", daemon=True).start()
 
     def _end(self, worker: Any) -> NoReturn:
-        _wait_until_closed(worker)
+        _wait_until_closed(worker, self._closed_by)
         cut_short(worker, self._exitcode)
 
 
@@ -132,12 +135,12 @@ def _leave_to_the_thread(*_: Any) -> None:
     """Without a handler of Python's nothing is written to the wake-up descriptor."""
 
 
-def _give_back_waiting(worker: Any) -> None:
+def _give_back_waiting(worker: Any, closed_by: float) -> None:
     """Let others have at once what this worker took and has not started."""
     pool = type(worker.pool).__module__.rpartition(".")[2]
     # A thread or greenlet asks as it starts a job; a child process, and the main thread in a solo pool, do not.
     asks = pool not in ("prefork", "solo")
-    closed = _wait_until_closed(worker)
+    closed = _wait_until_closed(worker, closed_by)
     if not closed and not asks:
         return
     channel = consumer_channel(worker)
@@ -149,9 +152,8 @@ def _give_back_waiting(worker: Any) -> None:
         logger.exception("What the worker had taken could not be given back; it will be when its leases are over")
 
 
-def _wait_until_closed(worker: Any) -> bool:
-    """Until the consumer takes nothing any more, or a second has passed. Returns: whether it does not."""
-    deadline = time.monotonic() + _CLOSING
+def _wait_until_closed(worker: Any, deadline: float) -> bool:
+    """Until the consumer takes nothing any more, or the time is over. Returns: whether it does not."""
     while worker.blueprint.state == bootsteps.RUN and time.monotonic() < deadline:
         time.sleep(0.02)
     return bool(worker.blueprint.state != bootsteps.RUN)
