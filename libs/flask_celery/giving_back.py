@@ -89,11 +89,13 @@ def withhold_running() -> list[Any]:
 
 
 def show_waiting(request: Any) -> None:
-    """Let the record of a job that was cut short say that it waits; a job that is final stays so.
+    """Let the record of a job that was cut short say that it waits; one that is final, or runs elsewhere, stays so.
 
     Raises: redis-py's connection errors, at once.
     """
-    request.task.backend.store_state(request.id, None, JobState.PENDING.value, max_retries=0)
+    request.task.backend.store_state(
+        request.id, None, JobState.PENDING.value, request=request._context, max_retries=0
+    )
 
 
 def _restore(channel: Any, tags: Iterable[str], *, claimed_too: bool) -> None:
