@@ -2,7 +2,8 @@
 
 Where the broker is not the Redis of the results (RabbitMQ, or two servers), no transaction can span both, so the
 record is written before the publish and taken back when the publish fails. Never after it: a worker could have
-stored the job's end by then.
+stored the job's end by then. Whether a publish that failed has reached the broker is not known in every case, so
+workers refuse a job that was taken back: who was told that it was not accepted may submit it again.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from celery import current_task
 from celery.app.amqp import AMQP, task_message
 from kombu.utils import cached_property
 
+from libs.flask_celery import rabbitmq
 from libs.flask_celery.acceptance import FENCE_HEADER
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
@@ -76,10 +78,20 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         if OPTION in (self.app.conf.broker_transport_options or {}):
             return send
         backend: JobBackendMixin = self.app.backend
+        conf = self.app.conf
+        confirmed = rabbitmq.publish_options(timeout=(conf.broker_transport_options or {}).get("read_timeout"))
 
         def send_after_record(producer: Any, name: str, message: task_message, **options: Any) -> Any:
+            connection = producer.connection
+            on_rabbitmq = rabbitmq.is_used_by(connection)
+            if on_rabbitmq:
+                # Celery names some options without a value.
+                options |= {option: value for option, value in confirmed.items() if options.get(option) is None}
+                retry = conf.task_publish_retry if options.get("retry") is None else options["retry"]
+                # A broker that is away is found out, or waited for, before anything is written.
+                rabbitmq.make_ready(producer, conf.task_publish_retry_policy if retry else None)
             queue = options.get("queue")
-            queue_name = getattr(queue, "name", queue) or self.app.conf.task_default_queue
+            queue_name = getattr(queue, "name", queue) or conf.task_default_queue
             headers = {**message.headers, **(options.get("headers") or {})}  # as Celery puts them together
             serializer = options.get("serializer") or self.app.conf.task_serializer
             properties = {**message.properties, "priority": options.get("priority")}
@@ -90,6 +102,8 @@ class JobAMQP(AMQP):  # type: ignore[misc]
             try:
                 sent = send(producer, name, message, **options)
             except Exception:
+                if on_rabbitmq:
+                    rabbitmq.drop_connection(producer, connection)
                 if outcome == ACCEPTED:
                     backend.withdraw(headers["id"])
                 raise

@@ -18,7 +18,7 @@ from celery.backends.redis import SentinelBackend
 from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.acceptance import FENCE_HEADER, position_of
+from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.ledger import LedgerMixin, now_ms
@@ -170,7 +170,7 @@ class JobBackendMixin(LedgerMixin):
             ),
             *(publication, fence),
         ]
-        outcome, cancel, before, fence = self.ensure(
+        outcome, cancel, before = self.ensure(
             self.run_record_script, (self._store_script, task_id, arguments), **retry_policy
         )
         if request is not None:
@@ -178,7 +178,6 @@ class JobBackendMixin(LedgerMixin):
             request.overtaken = outcome == OVERTAKEN
             request.refused_state = None if outcome == STORED else before.decode() or states.PENDING
             request.cancel_requested = bool(cancel)
-            setattr(request, FENCE_HEADER, int(fence))
         if outcome == STORED and cancel and state == states.RETRY:
             self.cancel(task_id)  # it has been asked to stop, so it does not wait for another run
         return bool(outcome == STORED)

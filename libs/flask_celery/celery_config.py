@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from libs.flask_celery import rabbitmq
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.overrides import typed_overrides
@@ -84,10 +85,14 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
     }
+    overrides = typed_overrides(settings.overrides)
     config |= _api_settings() if settings.role is Role.API else _worker_settings()
+    if rabbitmq.is_rabbitmq(_broker_url({**config, **overrides})):
+        is_api = settings.role is Role.API
+        config |= rabbitmq.api_settings(API_TIMEOUT) if is_api else rabbitmq.worker_settings()
     names = QueueNames(settings.deployment)
     config = _merged(config, _deployment_settings(names))
-    config = _merged(config, typed_overrides(settings.overrides))
+    config = _merged(config, overrides)
     for name in ("task_default_queue", "task_default_exchange"):
         if config.get(name):
             config[name] = names.physical(config[name])
@@ -173,11 +178,15 @@ def record_place(broker_url: str, result_url: str, prefix: str = "") -> RecordPl
 
 def _record_place_of(config: Mapping[str, Any]) -> RecordPlace | None:
     """From what the environment has left of the configuration."""
-    broker_url = config.get("broker_write_url") or config["broker_url"]
     prefix = config.get("result_backend_transport_options", {}).get("global_keyprefix") or ""
     if prefix and prefix[-1] not in ":_-.":
         prefix += "_"  # as Celery does (celery/backends/base.py, _add_global_keyprefix)
-    return record_place(broker_url, config["result_backend"], prefix)
+    return record_place(_broker_url(config), config["result_backend"], prefix)
+
+
+def _broker_url(config: Mapping[str, Any]) -> str:
+    """Where messages are published."""
+    return str(config.get("broker_write_url") or config["broker_url"])
 
 
 def _server_and_database(url: str) -> tuple[str, int] | None:

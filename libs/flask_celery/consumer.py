@@ -14,6 +14,7 @@ from celery.worker.consumer import Consumer
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_invalid, quarantine
+from libs.flask_celery.rabbitmq import HeldTooLongError
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,16 @@ class JobConsumer(Consumer):  # type: ignore[misc]
     def cancel_task_queue(self, queue: str) -> None:
         """Consume from this queue no more, by whichever of its names."""
         super().cancel_task_queue(self.app.queue_names.physical(queue))
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let a job that RabbitMQ thinks was held for too long go on: stopped, it would be so each time anew."""
+        setting = "worker_cancel_long_running_tasks_on_connection_loss"
+        configured = self.app.conf[setting]
+        self.app.conf[setting] = configured and not isinstance(exc, HeldTooLongError)
+        try:
+            super().on_connection_error_after_connected(exc)
+        finally:
+            self.app.conf[setting] = configured
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep the message until a worker knows its task; its record stays PENDING."""

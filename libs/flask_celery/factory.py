@@ -7,7 +7,7 @@ from celery.result import AsyncResult
 from flask import Flask
 from kombu.utils import cached_property
 
-from libs.flask_celery import transport
+from libs.flask_celery import rabbitmq, transport
 from libs.flask_celery.amqp import JobAMQP
 from libs.flask_celery.awaiting import OnDemandResult
 from libs.flask_celery.celery_config import CelerySettings, Role, celery_config
@@ -47,6 +47,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     Raises: SettingError.
     """
     transport.install()
+    rabbitmq.install()
     celery_app = FlaskCelery(app, settings, task_cls=ContextTask, amqp=JobAMQP, loader=JobLoader)
     celery_app.config_from_object(celery_config(settings))
     # shared_task binds to the default app, and to every other one as it is finalized.

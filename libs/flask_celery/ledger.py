@@ -56,8 +56,11 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         self.client.zrem(self.keys.unpublished, task_id)
 
     def withdraw(self, task_id: str) -> None:
-        """Take back the record of a job whose publish failed, so that its id is unknown again."""
-        self.run_record_script(self._withdraw_script, task_id, [task_id, terms_now().idempotency])
+        """Take back the record of a job whose publish failed, so that its id is unknown again.
+
+        Its message may have arrived all the same, so for a while the ledger goes on saying that it must not run.
+        """
+        self.run_record_script(self._withdraw_script, task_id, [task_id, terms_now().idempotency, self._keep(0)])
 
     def let_go(self, request: Any) -> None:
         """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue."""

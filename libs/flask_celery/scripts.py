@@ -66,6 +66,11 @@ if owner_limit > 0 and tonumber(redis.call('HGET', by_owner, owner) or 0) >= own
 end
 
 local fresh = redis.call('HSETNX', ledger, 'state', 'PENDING') == 1
+if not fresh and redis.call('HDEL', ledger, 'withdrawn') == 1 then
+  fresh = true
+  redis.call('PERSIST', ledger)
+  redis.call('HSET', ledger, 'state', 'PENDING')
+end
 if not fresh then
   local known = redis.call('HMGET', ledger, 'publication', 'fence', 'state')
   if fence > 0 and fence < tonumber(known[2] or 0) then return {'OVERTAKEN', ''} end
@@ -154,7 +159,7 @@ end
 #: Stores a state unless the job is final already, or the run that says it has been overtaken.
 #: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
 #: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none), prefix.
-#: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or '', fence}.
+#: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or ''}.
 STORE = (
     _RECORDS
     + """
@@ -163,12 +168,11 @@ local before = known_state()
 local known = redis.call('HMGET', ledger, 'cancel', 'publication', 'fence')
 local cancel, newest, latest = known[1] or '', tonumber(known[2] or 0), tonumber(known[3] or 0)
 local publication, fence = tonumber(ARGV[9]), tonumber(ARGV[10])
-if before and final[before] then return {'FINAL', cancel, before, fence} end
+if before and final[before] then return {'FINAL', cancel, before} end
 if publication then
   -- The message of a run that has published its successor is a remainder, whoever delivers it.
-  if state == 'STARTED' and publication < newest then return {'OVERTAKEN', cancel, before, fence} end
-  if fence > 0 and fence < latest then return {'OVERTAKEN', cancel, before, fence} end
-  if fence == 0 and state == 'STARTED' then fence = latest + 1 end
+  if state == 'STARTED' and publication < newest then return {'OVERTAKEN', cancel, before} end
+  if fence > 0 and fence < latest then return {'OVERTAKEN', cancel, before} end
 end
 if not before then
   -- Published by a client that is not ours: the first word we hear of it is its start.
@@ -184,7 +188,7 @@ else
   if fence > latest then redis.call('HSET', ledger, 'fence', string.format('%.0f', fence)) end
   redis.call('PUBLISH', meta, record)
 end
-return {'STORED', cancel, before or '', string.format('%.0f', fence)}
+return {'STORED', cancel, before or ''}
 """
 )
 
@@ -219,8 +223,9 @@ if tonumber(ARGV[2]) >= tonumber(known[2] or 0) then count_out(ARGV[1], known[1]
 """
 )
 
-#: Takes back a job whose publish failed, so that its id is unknown again. KEYS: meta, ledger.
-#: ARGV: 1 task id, 2 the idempotency key or '', prefix.
+#: Takes back a job whose publish failed, so that its id is unknown again. Its message may have arrived all the same,
+#: so for a while the ledger goes on saying that it must not run. KEYS: meta, ledger.
+#: ARGV: 1 task id, 2 the idempotency key or '', 3 for how long (ms), prefix.
 WITHDRAW = (
     _RECORDS
     + """
@@ -229,6 +234,8 @@ count_out(ARGV[1], owner)
 redis.call('ZREM', prefix .. 'taskgate-owner-' .. owner, ARGV[1])
 redis.call('ZREM', prefix .. 'taskgate-unpublished', ARGV[1])
 redis.call('DEL', meta, ledger, prefix .. 'taskgate-message-' .. ARGV[1])
+redis.call('HSET', ledger, 'state', 'REVOKED', 'withdrawn', 1)
+redis.call('PEXPIRE', ledger, ARGV[3])
 if ARGV[2] ~= '' then redis.call('DEL', prefix .. 'taskgate-idempotency-' .. ARGV[2]) end
 """
 )

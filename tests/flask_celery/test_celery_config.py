@@ -212,3 +212,20 @@ def test_a_job_is_routed_to_its_own_queue(queue: str | None, route: Any) -> None
 
     assert route_job("a.task", (), {}, {}, task=Task()) == route
     assert route_job("a.task", (), {}, {}, task=None) is None
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "amqps", "pyamqp"])
+def test_rabbitmq_gets_its_own_options_and_none_of_redis(scheme: str) -> None:
+    """Whether it is named by the application or by the environment."""
+    url = f"{scheme}://host//"
+    named = CelerySettings(url, "redis://host:6379/1", role=Role.API)
+    api, worker = celery_config(named), celery_config(settings(Role.WORKER, CELERY_BROKER_URL=url))
+
+    for config in (api, worker):
+        assert config["broker_transport_options"]["confirm_publish"] is True
+        assert not {"visibility_timeout", "socket_timeout"} & config["broker_transport_options"].keys()
+    assert api["broker_transport_options"]["read_timeout"] == API_TIMEOUT
+    assert api["task_publish_retry"] is False
+    assert "read_timeout" not in worker["broker_transport_options"]
+    assert worker["worker_cancel_long_running_tasks_on_connection_loss"] is True
+    assert "worker_cancel_long_running_tasks_on_connection_loss" not in celery_config(settings(Role.WORKER))

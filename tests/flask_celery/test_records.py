@@ -309,7 +309,14 @@ def test_with_another_broker_a_failed_publish_takes_the_record_back(
 
         listed = [record.task_id for _, record in celery_app.backend.records.newest("ann")]
         assert listed == [known]
-        assert celery_app.backend.client.keys("taskgate-job-*") == [f"taskgate-job-{known}".encode()]
+        client = celery_app.backend.client
+        assert client.keys("celery-task-meta-*") == [f"celery-task-meta-{known}".encode()]
+        # Its message may have arrived, so the workers are told for a while that it must not run.
+        (withdrawn,) = set(client.keys("taskgate-job-*")) - {f"taskgate-job-{known}".encode()}
+        assert client.hgetall(withdrawn) == {b"state": b"REVOKED", b"withdrawn": b"1"}
+        assert 0 < client.ttl(withdrawn) <= celery_app.backend.retention
+        with pytest.raises(UnknownJobError):
+            celery_app.backend.records.get(withdrawn.decode().removeprefix("taskgate-job-"))
 
 
 def test_with_another_broker_results_that_are_away_refuse_the_job_in_time(
