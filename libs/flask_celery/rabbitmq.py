@@ -51,8 +51,8 @@ class Channel(pyamqp.Channel):  # type: ignore[misc]
 class BoundedConnection(pyamqp.Connection):  # type: ignore[misc]
     """Waits for an answer no longer than the transport option ``read_timeout``, where it is given.
 
-    py-amqp hands that option to the kernel, and reads again when it has passed (amqp/transport.py, ``_read``): with a
-    broker that is frozen, opening a channel or declaring a queue would wait for ever.
+    py-amqp leaves that to the kernel (``SO_RCVTIMEO``), which gevent's sockets never ask: with a broker that is
+    frozen, opening a channel or declaring a queue would wait for ever.
     """
 
     Channel = Channel

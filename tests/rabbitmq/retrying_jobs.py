@@ -5,6 +5,7 @@ Workers of tests load them with Celery's ``-I tests.rabbitmq.retrying_jobs``.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def retry_with_countdown(self: Task) -> int:
 @shared_task(name="probe.wait_long", bind=True)
 def wait_long(self: Task, folder: str) -> str:
     """Run until the folder has a file named ``go``; both runs of one that is delivered twice see it."""
-    note(self.request.id, redelivered=bool(self.request.delivery_info.get("redelivered")))
+    note(self.request.id, redelivered=bool(self.request.delivery_info.get("redelivered")), pid=os.getpid())
     end = time.monotonic() + 120
     while not (Path(folder) / "go").exists():
         assert time.monotonic() < end, "nobody said go"
         time.sleep(0.02)
-    note(self.request.id, ended=True)
+    note(self.request.id, ended=os.getpid())
     return "waited"

@@ -26,6 +26,8 @@ def test_a_worker_outlives_it_and_loses_neither_what_waits_nor_what_runs(
         go.touch()
 
         assert runs.ended(running.id, timeout=60).state is JobState.SUCCESS
+        notes = runs.notes(running.id)
+        assert notes[0]["pid"] in [note.get("ended") for note in notes]  # the first run was not stopped
         record = runs.ended(delayed.id, timeout=60)
         assert record.state is JobState.SUCCESS
         assert record.started_at is not None
