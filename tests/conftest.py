@@ -171,13 +171,19 @@ def auth(make_key: Callable[..., str]) -> dict[str, str]:
 class Worker:
     """A real ``celery worker`` process, started as an operator starts it."""
 
-    def __init__(self, environment: dict[str, str], log_path: Path, *options: str) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        log_path: Path,
+        *options: str,
+        application: str = "libs.flask_celery:celery_app",
+    ) -> None:
         self.log_path = log_path
         self.name = f"w{time.monotonic_ns()}@test"
         with log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "celery", "-A", "libs.flask_celery:celery_app", "worker"),
+                    *(sys.executable, "-m", "celery", "-A", application, "worker"),
                     *("--hostname", self.name, "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
                     *options,
                 ],
