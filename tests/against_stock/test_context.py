@@ -20,9 +20,9 @@ CALLS = {
 }
 
 
-def observe_hooks(system: System, pool: str) -> set[str]:
+def observe_hooks(system: System) -> set[str]:
     """The calls that were made in an app context."""
-    system.start_worker("--pool", pool, "--concurrency", "1")
+    system.start_worker("--pool", "solo", "--concurrency", "1")
     in_context: set[str] = set()
     for outcome, calls in CALLS.items():
         job = system.publish("probe.tell_hooks", outcome)
@@ -36,7 +36,7 @@ def observe_hooks(system: System, pool: str) -> set[str]:
 
 @contrast(stock={"run"}, ours={"run", "before_start", "on_success", "on_failure", "on_retry", "after_return"})
 def test_every_hook_is_in_an_app_context(system: System, expected: set[str]) -> None:
-    assert observe_hooks(system, "solo") == expected
+    assert observe_hooks(system) == expected
 
 
 @contrast(

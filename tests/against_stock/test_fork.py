@@ -35,25 +35,27 @@ def test_a_database_connection_is_its_own_processs(system: System, expected: Mak
     assert observe_database(system) is expected
 
 
-def sockets_used(redis: Redis, action: Callable[[], object]) -> set[str]:
-    """Addresses of the clients that have sent something meanwhile."""
+def sockets_used(system: System, action: Callable[[], object]) -> set[str]:
+    """Addresses of the clients that have sent something to Redis meanwhile."""
     end = uuid4().hex
     used = set()
-    with redis.monitor() as monitor:
+    with Redis.from_url(system.redis.url, single_connection_client=True) as last, system.broker.monitor() as monitor:
+        own = last.client_info()["addr"]
         action()
-        redis.echo(end)
+        last.echo(end)
         for seen in monitor.listen():
+            address = f"{seen['client_address']}:{seen['client_port']}"
             if end in seen["command"]:
-                return used
-            if seen["client_type"] == "tcp":
-                used.add(f"{seen['client_address']}:{seen['client_port']}")
+                return used - {own}
+            if seen["client_type"] == "tcp":  # what a script does has the script's caller
+                used.add(address)
     raise AssertionError("the monitor has ended")
 
 
 def observe_redis(system: System) -> bool:
     """Whether a process and its child have used one socket."""
-    parents = sockets_used(system.broker, lambda: system.publish("probe.work", "from the parent"))
-    childs = sockets_used(system.broker, lambda: system.client.ask("publish_in_child"))
+    parents = sockets_used(system, lambda: system.publish("probe.work", "from the parent"))
+    childs = sockets_used(system, lambda: system.client.ask("publish_in_child"))
     assert parents
     assert childs
     assert system.broker.llen("default") == 2
