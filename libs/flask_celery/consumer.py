@@ -6,6 +6,7 @@ loses an accepted job for a worker that is only older than its submitter (``cele
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery.exceptions import InvalidTaskError
@@ -42,6 +43,15 @@ class BriefDrains:
         return self._connection.drain_events(timeout=min(timeout, _LONGEST_DRAIN))
 
 
+def check_readable(message: Any) -> None:
+    """Raises: anything, when this is no message of protocol 2 as Celery reads it without a check of its own."""
+    if not isinstance(message.headers["id"], str):
+        raise InvalidTaskError("Its id is no text.")
+    args, kwargs, _ = message.payload  # decoded once; Celery uses it, too
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
+        raise InvalidTaskError("Its arguments are no list and no object.")
+
+
 class JobConsumer(Consumer):  # type: ignore[misc]
     """Named in the setting ``worker_consumer``. On other brokers than Redis it does as Celery does."""
 
@@ -63,6 +73,21 @@ class JobConsumer(Consumer):  # type: ignore[misc]
             super().on_connection_error_after_connected(exc)
         finally:
             self.app.conf[setting] = configured
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Celery's, after a look at the message: one it cannot read would end this worker, and then the next."""
+        receive = super().create_task_handler(*args, **kwargs)
+
+        def receive_if_readable(message: Any) -> None:
+            try:
+                if (message.headers or {}).get("task") in self.app.tasks:
+                    check_readable(message)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is this message's
+                self.on_invalid_task(None, message, error)
+                return
+            receive(message)
+
+        return receive_if_readable
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep the message until a worker knows its task; its record stays PENDING."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import pytest
 from celery import Celery
 from celery.result import AsyncResult
 from flask import Flask
@@ -50,4 +51,23 @@ def test_a_message_that_cannot_be_decoded_fails_its_job(
     wait_until(lambda: AsyncResult(job.id, app=celery_app).state == "FAILURE")
     letter = json.loads(broker.lindex("taskgate-dead-letters", 0))
     assert json.loads(letter["message"])["headers"]["id"] == job.id
+    wait_until(lambda: broker.hlen("unacked") == 0)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"task": "test.work"}, {"task": "test.work", "id": None}, {"task": ["test.work"]}]
+)
+def test_a_message_with_headers_of_no_task_is_parked_and_the_worker_goes_on(
+    headers: dict[str, object], counting_worker: Callable[..., Worker], celery_app: Celery, broker: "Redis[bytes]"
+) -> None:
+    celery_app.send_task("test.work", ("a",))
+    message = json.loads(broker.rpop("default"))
+    broker.lpush("default", json.dumps({**message, "headers": headers}))
+    behind = celery_app.send_task("test.work", ("behind",))
+
+    counting_worker("--pool", "solo")
+
+    assert behind.get(timeout=20) == "behind"
+    letter = json.loads(broker.lindex("taskgate-dead-letters", 0))
+    assert json.loads(letter["message"])["headers"] == headers
     wait_until(lambda: broker.hlen("unacked") == 0)
