@@ -23,6 +23,7 @@ AWAY = 3.0
 class Stored:
     state: str
     value: str
+    runs: int = 1
 
 
 def observe(system: System) -> Stored:
@@ -43,7 +44,9 @@ def observe(system: System) -> Stored:
 
     system.ended(job)
     result = system.meta(job)["result"]
-    return Stored(system.state(job), result if isinstance(result, str) else result["exc_type"])
+    return Stored(
+        system.state(job), result if isinstance(result, str) else result["exc_type"], len(system.notes("job"))
+    )
 
 
 @contrast(stock=Stored("FAILURE", "ConnectionError"), ours=Stored("SUCCESS", "job"))

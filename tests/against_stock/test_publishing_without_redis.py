@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from tests.against_stock.systems import ClientError, NoAnswerError, System, contrast, frozen
 
-#: Seconds. Ours needs half a second; the rest is for a busy machine.
-PATIENCE = 3.0
+#: Seconds. Ours needs half a second; the rest is for a busy machine. Stock needs 19, or for ever.
+PATIENCE = 5.0
 
 
 class Answer(StrEnum):
@@ -21,13 +21,16 @@ class Answer(StrEnum):
 
 
 def observe(system: System) -> set[Answer]:
-    """Of a few publishes, one after the other: the first one of a process that was connected fails in another way."""
+    """Of a few publishes, one after the other: the first of a process that was connected may fail in another way.
+
+    One without an answer is what counts.
+    """
     answers = set()
     for _ in range(3):
         try:
             system.client.ask("publish", "probe.work", ["job"], {}, timeout=PATIENCE)
         except NoAnswerError:
-            return answers | {Answer.NONE}
+            return {Answer.NONE}
         except ClientError as error:
             answers.add(Answer(str(error)))
         else:
@@ -35,7 +38,7 @@ def observe(system: System) -> set[Answer]:
     return answers
 
 
-@contrast(stock={Answer.UNAVAILABLE, Answer.NONE}, ours={Answer.UNAVAILABLE})
+@contrast(stock={Answer.NONE}, ours={Answer.UNAVAILABLE})
 def test_a_redis_that_stops_is_reported_at_once(system: System, expected: set[Answer]) -> None:
     system.publish("probe.work", "before")
     system.redis.stop()
