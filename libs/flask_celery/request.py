@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery._state import _task_stack
 from celery.worker.request import Request
 from celery.worker.state import task_ready
+from sqlalchemy.exc import DBAPIError
 
+from libs.flask_celery.completions import Completions
 from libs.flask_celery.context import fill_g
+from libs.flask_celery.errors import SettingError
 from libs.flask_celery.giving_back import NotStarted, Stage, is_given_back, is_stopping, reach, show_waiting
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 class JobRequest(Request):  # type: ignore[misc]
     """``ContextTask.Request``."""
+
+    _is_committed = False
 
     @property
     def _apply_result(self) -> Any:
@@ -60,18 +65,39 @@ class JobRequest(Request):  # type: ignore[misc]
             return
         if soft:
             super().on_timeout(soft, timeout)
-            return
-        with self._in_app_context():
-            super().on_timeout(soft, timeout)
+        elif not self._is_left_to_its_next_run():
+            with self._in_app_context():
+                super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The run has raised, or its process is gone."""
         if is_given_back(self.message):
             return None
-        if is_stopping() and self.task.acks_late and _is_lost_process(exc_info.exception):
+        if is_stopping() and self.task.acks_late and _is(exc_info.exception, WorkerLostError):
             return self._give_back()
+        if _is(exc_info.exception, WorkerLostError, TimeLimitExceeded) and self._is_left_to_its_next_run():
+            return None
         with self._in_app_context():
             return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _is_left_to_its_next_run(self) -> bool:
+        """Give a transactional job back whose process was ended after its commit.
+
+        Its next run applies nothing and answers as this one would have, callbacks and all. Celery asks twice about a
+        time limit.
+        """
+        if not (self.task.transactional and self.task.acks_late):
+            return False
+        if not self._is_committed:
+            try:
+                with self.app.flask_app.app_context():
+                    self._is_committed = Completions(self.app.flask_app).find(self.id) is not None
+            except (SettingError, DBAPIError) as error:
+                logger.warning("Whether job %s was committed could not be found out: %r", self.id, error)
+            if self._is_committed:
+                task_ready(self)
+                self.reject(requeue=True)
+        return self._is_committed
 
     def _give_back(self) -> None:
         """Its process was told to stop together with the worker, as systemd does it: no failure, and no retry."""
@@ -107,5 +133,6 @@ class JobRequest(Request):  # type: ignore[misc]
                 _task_stack.pop()
 
 
-def _is_lost_process(error: Any) -> bool:
-    return isinstance(error.exc if isinstance(error, ExceptionWithTraceback) else error, WorkerLostError)
+def _is(error: Any, *kinds: type[Exception]) -> bool:
+    """Whether it is one of these, which the pool wraps to carry its traceback."""
+    return isinstance(error.exc if isinstance(error, ExceptionWithTraceback) else error, kinds)

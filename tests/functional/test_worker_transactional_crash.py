@@ -98,6 +98,20 @@ def test_a_child_process_killed_between_commit_and_result(
     assert record.result in transactional_runs.effects(record.task_id)
 
 
+@pytest.mark.parametrize("options", [{"time_limit": 1}, {}], ids=["time limit", "no retries left"])
+def test_a_process_ended_after_the_commit_is_no_failure(
+    transactional_runs: JobRuns, start: Callable[..., Worker], options: dict[str, int]
+) -> None:
+    """Its parent knows nothing of the commit, and would say that the job has failed."""
+    start()
+    name, how = ("apply_once", "hangs") if options else ("apply_without_retries", "child dies")
+
+    record = transactional_runs.run(name, how, **options)
+
+    assert (record.state, record.retries) == (JobState.SUCCESS, 0)
+    assert transactional_runs.effects(record.task_id) == [record.result]
+
+
 def test_the_second_answer_is_the_first_one(
     transactional_runs: JobRuns, start: Callable[..., Worker], tmp_path: Path
 ) -> None:

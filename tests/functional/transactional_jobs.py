@@ -50,7 +50,7 @@ def apply_effect(self: Task, how: str = "success") -> Any:
 
 def happen_once(self: Task, how: str) -> None:
     match how:
-        case "child dies" | "worker dies" | "wait, worker dies" | "hook fails":
+        case "child dies" | "worker dies" | "wait, worker dies" | "hook fails" | "hangs":
             g.after_commit = how.removeprefix("wait, ")
         case "answer is lost":
             lose_the_next_commits_answer()
@@ -105,6 +105,11 @@ def apply_once(self: Task, how: str = "success") -> Any:
     return apply_effect(self, how)
 
 
+@shared_task(name="probe.apply_without_retries", bind=True, transactional=True, max_retries=0)
+def apply_without_retries(self: Task, how: str = "success") -> Any:
+    return apply_effect(self, how)
+
+
 @shared_task(name="probe.apply_each_time", bind=True, default_retry_delay=0)
 def apply_each_time(self: Task, how: str = "success") -> Any:
     return apply_effect(self, how)
@@ -144,5 +149,7 @@ def _strike_after_commit(_: Any) -> None:
             for process in [worker, *others]:
                 process.kill()
             os.kill(os.getpid(), signal.SIGKILL)
+        case "hangs":
+            time.sleep(60)
         case "hook fails":
             raise ValueError("after the commit")
