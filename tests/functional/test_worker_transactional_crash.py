@@ -14,8 +14,7 @@ from app.extensions import db
 from libs.flask_celery import JobState
 from libs.flask_celery.records import JobFile, JobProgress
 from tests.conftest import Worker
-from tests.functional.job_runs import JobRuns, is_sqlite, job_runs, start_probe_worker
-from tests.functional.transactional_jobs import TYPED
+from tests.functional.job_runs import TYPED, JobRuns, is_sqlite, job_runs, start_probe_worker
 
 POOLS = ["prefork", "threads", "gevent"]
 

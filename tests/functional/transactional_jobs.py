@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,11 +18,10 @@ from sqlalchemy import event, text
 
 from app.extensions import db
 from libs.flask_celery import current_job, job
+from tests.functional.job_runs import TYPED
 from tests.functional.probe_jobs import answer, note, wait_for_go, work_until_cancelled
 
 BROKEN_OFF = "DO $$ BEGIN RAISE EXCEPTION 'try again' USING ERRCODE = '40001'; END $$"
-#: JSON to Celery, which gives back each type as it was.
-TYPED = {"when": datetime(2026, 1, 2, tzinfo=UTC), "price": Decimal("1.50"), "text": "\x00 ü \ud800", "pair": (1, 2)}
 
 
 def apply_effect(self: Task, how: str = "success") -> Any:

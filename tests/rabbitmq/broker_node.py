@@ -26,6 +26,11 @@ def find_rabbitmq_server() -> Path | None:
     return None
 
 
+def _state(stat: Path) -> str:
+    """A thread's state, a letter (proc(5)); the name before it may hold anything."""
+    return stat.read_text().rpartition(")")[2].split()[0]
+
+
 def _free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     try:
@@ -111,7 +116,10 @@ class RabbitNode:
 
     def freeze(self) -> None:
         assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task")
         self.process.send_signal(signal.SIGSTOP)
+        # Until the last of its threads has stopped, it may still confirm a message.
+        wait_until(lambda: set(map(_state, tasks.glob("*/stat"))) == {"T"}, what="all threads to stop")
 
     def bring_back(self) -> None:
         """Whatever was done to it."""
