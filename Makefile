@@ -7,7 +7,7 @@ TESTS ?= tests
 # One process a core; each has a Redis of its own.
 PYTEST_OPTIONS ?= -n auto --dist loadgroup
 
-.PHONY: help run test lint format bench bench-matching clean
+.PHONY: help run test chaos lint format bench bench-matching clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -17,6 +17,10 @@ run: $(VENV)/.runtime ## set up and start everything; Ctrl-C stops it
 
 test: $(VENV)/.dev ## run every test
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
+
+chaos: $(VENV)/.dev ## kill and freeze everything while jobs run: make chaos [SEED=1] [JOBS=10000] [SECONDS=240] [WITHOUT=lease]
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WITHOUT),--without $(WITHOUT))
 
 lint: $(VENV)/.dev ## check style, types and who imports whom
 	$(BIN)/ruff check .

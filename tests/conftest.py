@@ -230,7 +230,7 @@ def start_worker(app: Flask, environment: dict[str, str], tmp_path: Path) -> Ite
         worker.stop()
 
 
-def _postgresql_binaries() -> Path | None:
+def postgresql_binaries() -> Path | None:
     found = shutil.which("initdb")
     candidates = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in candidates if (folder / "initdb").exists()), None)
@@ -238,12 +238,18 @@ def _postgresql_binaries() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Engine]:
-    """A server of our own on a unix socket; it refuses to run as root, so root hands it to `postgres`."""
-    binaries = _postgresql_binaries()
+    binaries = postgresql_binaries()
     if binaries is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL's initdb is not installed, and CI must run these tests")
         pytest.skip("PostgreSQL's initdb is not installed")
+    with postgresql_server(binaries) as engine:
+        yield engine
+
+
+@contextmanager
+def postgresql_server(binaries: Path) -> Iterator[Engine]:
+    """A server of our own on a unix socket; it refuses to run as root, so root hands it to `postgres`."""
     # Not pytest's tmp_path: its parents are closed to other users, and a socket's path may have only 107
     # characters.
     folder = Path(mkdtemp(prefix="taskgate-pg-"))

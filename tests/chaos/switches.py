@@ -1,0 +1,72 @@
+"""Switching single cures off, so that one can see the harness find what they prevent.
+
+Workers and the API import this module; it takes away what the environment variable ``CHAOS_WITHOUT`` names (comma
+separated), by putting back what Celery or kombu do. Nothing of the product knows of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+#: The environment variable that names the cures to do without.
+WITHOUT = "CHAOS_WITHOUT"
+
+#: Cures that a setting of Celery's own switches off.
+_SETTINGS = {
+    "acks": {"CELERY_TASK_ACKS_LATE": "false"},
+    "store_retry": {"CELERY_RESULT_BACKEND_ALWAYS_RETRY": "false"},
+}
+
+
+def environment_without(without: frozenset[str]) -> dict[str, str]:
+    """The environment variables that switch cures off."""
+    return {name: value for cure in without for name, value in _SETTINGS.get(cure, {}).items()}
+
+
+def _without_lease() -> None:
+    """A lease begins with the delivery and is never renewed, as in kombu (kombu issue 337)."""
+    from libs.flask_celery import lease
+
+    lease.renew = lambda channel: []
+
+
+def _without_claim() -> None:
+    """A message is popped, and registered as unacknowledged in a second step (kombu issue 305)."""
+    from kombu.transport import redis as kombu_redis
+
+    from libs.flask_celery.claiming import ClaimingChannelMixin, ClaimingQoS
+
+    for name in ("_brpop_start", "_brpop_read"):
+        setattr(ClaimingChannelMixin, name, getattr(kombu_redis.Channel, name))
+    ClaimingQoS.append = kombu_redis.QoS.append
+
+
+def _without_final() -> None:
+    """A state is stored whatever was stored before, as in Celery for all but SUCCESS."""
+    from libs.flask_celery import backend
+
+    backend.STORE = backend.STORE.replace("if before and final[before] then", "if false then")
+
+
+def _without_record() -> None:
+    """Nothing is written when a job is published."""
+    from libs.flask_celery.claiming import ClaimingChannelMixin
+    from libs.flask_celery.transport import RecordingChannelMixin
+
+    RecordingChannelMixin._put = ClaimingChannelMixin._put
+
+
+_PATCHES: dict[str, Callable[[], None]] = {
+    "lease": _without_lease,
+    "claim": _without_claim,
+    "final": _without_final,
+    "record": _without_record,
+}
+
+#: Every cure that can be switched off. The clients do without keys themselves.
+CURES = frozenset({*_SETTINGS, *_PATCHES, "idempotency"})
+
+for _cure in filter(None, os.environ.get(WITHOUT, "").split(",")):
+    if _cure in _PATCHES:
+        _PATCHES[_cure]()
