@@ -133,9 +133,14 @@ def _services(folder: Path, redis_port: int, api_port: int, environment: dict[st
     worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     (folder / "redis").mkdir()
     redis_options = {
-        **{"port": redis_port, "bind": "127.0.0.1", "dir": folder / "redis", "save": ""},
+        "port": redis_port,
+        "bind": "127.0.0.1",
+        "dir": folder / "redis",
+        "save": "",
+        "appendonly": "yes",
+        "appendfsync": "always",
         # Never rewritten, so that it tells at the end everything that has happened.
-        **{"appendonly": "yes", "appendfsync": "always", "auto-aof-rewrite-percentage": 0},
+        "auto-aof-rewrite-percentage": 0,
     }
     redis = [str(find_redis_server())]
     redis += [word for name, value in redis_options.items() for word in (f"--{name}", str(value))]

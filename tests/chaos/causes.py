@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tests.chaos.evidence import Evidence
 from tests.chaos.journal import Entry
@@ -18,7 +19,7 @@ def runs_without_cause(evidence: Evidence) -> Iterator[str]:
     for task_id, starts in evidence.starts.items():
         ends = {entry.run: entry.at for entry in evidence.ends.get(task_id, ())}
         ordered = sorted(starts, key=lambda entry: entry.at)
-        for first, second in zip(ordered, ordered[1:], strict=False):
+        for first, second in pairwise(ordered):
             overlaps = first.attempt == second.attempt and ends.get(first.run, 0.0) > second.at
             if overlaps and not _attacked(evidence, first, second.at):
                 yield f"{task_id}: again {second.at - first.at:.1f} s after its start"

@@ -37,7 +37,7 @@ class DelayedByParam(ContextTask):
         return super().apply_async(args, kwargs, **options)
 
 
-class JobFails(Exception):  # noqa: N818 - it is what the plan wants
+class JobFails(Exception):
     """The end of a job that is planned to fail."""
 
 

@@ -33,7 +33,7 @@ class Evidence:
     ends: Mapping[str, list[journal.Entry]]
     effects: Mapping[str, list[str]]  # the runs that left a row, by task id
     written: WrittenEnds  # from the append-only file
-    records: Mapping[str, Mapping[str, Any]]  # from Redis, of every id that a client holds
+    records: Mapping[str, Mapping[str, Any]]  # from Redis, of every job that a client holds or that has started
     answers: Mapping[str, int]  # what GET results/{id} says to a client in the end: 200 for a final job, else why not
     unheld: Mapping[str, str]  # states of jobs of the clients' principal that no client holds
     unfinished: list[str]  # every job of whomever, beat's too, that is not final
@@ -69,7 +69,7 @@ def gather(installation: AttackedInstallation, submissions: list[Submission], st
         ends=ends,
         effects=runs,
         written=written_ends(installation.redis_folder),
-        records=_records(installation, held),
+        records=_records(installation, sorted({*held, *starts})),
         answers=_final_answers(installation, held),
         unheld=unheld,
         unfinished=unfinished,

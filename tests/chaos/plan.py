@@ -118,6 +118,10 @@ def _job(chance: random.Random, number: int, at: float) -> PlannedJob:
         seconds = chance.uniform(0.2, 1.0)
     else:
         seconds = chance.uniform(0.001, 0.01)
+    cancelled = chance.random() < 0.05
+    if cancelled:
+        seconds = chance.uniform(0.5, 3.0)
+    delayed = chance.random() < (0.4 if cancelled else 0.05)
     return PlannedJob(
         number=number,
         at=at,
@@ -125,8 +129,8 @@ def _job(chance: random.Random, number: int, at: float) -> PlannedJob:
         seconds=round(seconds, 4),
         fails=chance.random() < 0.04,
         retries=chance.choice((1, 2)) if chance.random() < 0.05 else 0,
-        delay=round(chance.uniform(1.5, 8.0), 3) if chance.random() < 0.05 else 0.0,
-        cancel_after=round(chance.uniform(0.0, 1.5), 3) if chance.random() < 0.04 else None,
+        delay=round(chance.uniform(1.5, 8.0), 3) if delayed else 0.0,
+        cancel_after=round(chance.uniform(0.0, 2.0), 3) if cancelled else None,
         looks_at_once=chance.random() < 0.1,
         repeats=chance.random() < 0.05,
     )

@@ -131,13 +131,14 @@ _PROMISES: dict[str, Callable[[Evidence], Iterator[str]]] = {
 
 def figures(evidence: Evidence) -> dict[str, object]:
     """What is worth knowing and no promise."""
-    states = Counter(str(record["status"]) for record in evidence.records.values())
+    held = [submission.task_id for submission in evidence.submissions if submission.task_id]
+    states = Counter(str(evidence.records.get(task_id, {}).get("status")) for task_id in held)
     plain = [s.task_id for s in evidence.submissions if s.task_id and not s.job.transactional]
     found: list[Recovery] = recoveries(evidence)
     longest = max(found, key=lambda recovery: recovery.seconds, default=None)
     longest_served = max(found, key=lambda recovery: recovery.served, default=None)
     return {
-        "accepted": len(evidence.records),
+        "accepted": len(held),
         "finished": sum(evidence.answers[task_id] == 200 for task_id in evidence.answers),
         "states": dict(states),
         "replies lost": sum(submission.lost_replies for submission in evidence.submissions),

@@ -57,9 +57,9 @@ def _finished_at(evidence: Evidence, task_id: str) -> float:
 def _recovery(task_id: str, began: float, ended: float, absences: list[tuple[float, float]]) -> Recovery:
     away, covered = 0.0, began
     for start, end in sorted(absences):
-        start, end = max(start, covered), min(end, ended)
-        if end > start:
-            away, covered = away + end - start, end
+        from_here, to_here = max(start, covered), min(end, ended)
+        if to_here > from_here:
+            away, covered = away + to_here - from_here, to_here
     return Recovery(task_id, ended - began, ended - began - away)
 
 
