@@ -93,7 +93,7 @@ class Hosts:
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """One installation for all the module's tests; each plugs in what it has unplugged."""
+    """One installation for all the module's tests."""
     reason = why_not()
     if reason is not None:
         pytest.skip(f"several hosts: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,13 @@ from tests.conftest import wait_until
 from tests.hosts.conftest import VISIBILITY_TIMEOUT, WORKERS, Hosts
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("hosts")]
+
+
+@pytest.fixture(autouse=True)
+def _plugged_in_again(hosts: Hosts) -> Iterator[None]:
+    yield
+    for host in hosts.hosts.values():
+        host.plug_in()
 
 
 def cut_off_the_host_that_runs(hosts: Hosts, label: str) -> tuple[str, str]:
@@ -28,7 +36,9 @@ def cut_off_the_host_that_runs(hosts: Hosts, label: str) -> tuple[str, str]:
 def assert_both_go_on(hosts: Hosts, label: str) -> None:
     """Each takes one of two jobs, with the process that it has had all along."""
     jobs = {f"{label}-{number}": hosts.submit(f"{label}-{number}") for number in (1, 2)}
-    wait_until(lambda: sorted(sum((hosts.noted(job, "started") for job in jobs), [])) == WORKERS, what="both starts")
+    wait_until(
+        lambda: sorted(name for job in jobs for name in hosts.noted(job, "started")) == WORKERS, what="both starts"
+    )
     for job, task_id in jobs.items():
         hosts.say_go(job, *WORKERS)
         assert hosts.ended(task_id)["successful"]
