@@ -48,12 +48,16 @@ def _work(
     run, attempt = uuid4().hex, request.retries
     about: dict[str, Any] = {"number": number, "run": run, "attempt": attempt, "transactional": transactional}
     journal.write("start", request.id, **about)
-    db.session.execute(effects.INSERT, {"task_id": request.id, "run": run})
-    _pass_time(seconds)
-    if attempt < retries:
-        raise task.retry(countdown=0.3, max_retries=retries + 3)
-    if fails:
-        raise JobFails(f"job {number} fails as planned")
+    try:
+        db.session.execute(effects.INSERT, {"task_id": request.id, "run": run})
+        _pass_time(seconds)
+        if attempt < retries:
+            raise task.retry(countdown=0.3, max_retries=retries + 3)
+        if fails:
+            raise JobFails(f"job {number} fails as planned")
+    except Exception:
+        journal.write("raise", request.id, **about)
+        raise
     journal.write("end", request.id, **about)
     return {"number": number, "run": run}
 

@@ -31,6 +31,7 @@ class Evidence:
     unprovoked_exits: Mapping[Target, list[tuple[int, float]]]
     starts: Mapping[str, list[journal.Entry]]  # by task id
     ends: Mapping[str, list[journal.Entry]]
+    raises: Mapping[str, list[journal.Entry]]
     effects: Mapping[str, list[str]]  # the runs that left a row, by task id
     written: WrittenEnds  # from the append-only file
     records: Mapping[str, Mapping[str, Any]]  # from Redis, of every job that a client holds or that has started
@@ -53,9 +54,11 @@ def wait_for_the_end(installation: AttackedInstallation, submissions: Iterable[S
 def gather(installation: AttackedInstallation, submissions: list[Submission], strikes: list[Strike]) -> Evidence:
     """Read everything, the services being up."""
     held = sorted({submission.task_id for submission in submissions if submission.task_id})
-    starts, ends = defaultdict(list), defaultdict(list)
+    journaled: dict[str, dict[str, list[journal.Entry]]] = {
+        name: defaultdict(list) for name in ("start", "end", "raise")
+    }
     for entry in journal.read(installation.journal):
-        (starts if entry.event == "start" else ends)[entry.task_id].append(entry)
+        journaled[entry.event][entry.task_id].append(entry)
     runs = defaultdict(list)
     for task_id, run in effects.applied_effects(installation.database_url):
         runs[task_id].append(run)
@@ -65,11 +68,12 @@ def gather(installation: AttackedInstallation, submissions: list[Submission], st
         strikes=strikes,
         outages={target: service.outages for target, service in installation.services.items()},
         unprovoked_exits={target: service.unprovoked for target, service in installation.services.items()},
-        starts=starts,
-        ends=ends,
+        starts=journaled["start"],
+        ends=journaled["end"],
+        raises=journaled["raise"],
         effects=runs,
         written=written_ends(installation.redis_folder),
-        records=_records(installation, sorted({*held, *starts})),
+        records=_records(installation, sorted({*held, *journaled["start"]})),
         answers=_final_answers(installation, held),
         unheld=unheld,
         unfinished=unfinished,

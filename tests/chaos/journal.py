@@ -22,7 +22,7 @@ JOURNAL = "CHAOS_JOURNAL"
 class Entry:
     """One event of one run of a job. Times are Unix seconds of the one machine that all run on."""
 
-    event: str  # "start", or "end" when the body has done all it does
+    event: str  # "start"; then "end" when the body has done all it does, or "raise" when it leaves by an exception
     task_id: str
     number: int
     run: str

@@ -89,7 +89,7 @@ class Plan:
 
 
 #: Mean seconds between two attacks on a service.
-_MEAN_GAP = {Target.API: 9.0, Target.PREFORK: 7.0, Target.THREADS: 8.0, Target.BEAT: 15.0, Target.REDIS: 14.0}
+_MEAN_GAP = {Target.API: 12.0, Target.PREFORK: 9.0, Target.THREADS: 9.0, Target.BEAT: 25.0, Target.REDIS: 18.0}
 _HAS_CHILDREN = {Target.API, Target.PREFORK}
 _LONG_FREEZES = {Target.PREFORK, Target.THREADS}
 _FIRST_ATTACK = 2.0

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 from tests.chaos.causes import runs_without_cause
 from tests.chaos.evidence import Evidence
+from tests.chaos.plan import VISIBILITY_TIMEOUT
 from tests.chaos.recovery import Recovery, recoveries
 
 #: Why a job may fail although it was planned to succeed: its process was killed more often than it may be retried.
 _KILLED = {"WorkerLostError", "Terminated"}
 _PLANNED = {"JobFails"}
+
+
+#: Seconds. A lease ends within the visibility timeout, somebody looks within half a second, and then the job is first
+#: in its queue; the rest is for a worker whose slots are all taken by the longest jobs, on a machine that is busy.
+LONGEST_RECOVERY = VISIBILITY_TIMEOUT * 1.5 + 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,12 @@ def _failed_for_no_reason(evidence: Evidence) -> Iterator[str]:
             yield f"{submission.task_id}: {error.get('exc_type')} {error.get('exc_message')}"
 
 
+def _late_recovery(evidence: Evidence) -> Iterator[str]:
+    for recovery in recoveries(evidence):
+        if recovery.served > LONGEST_RECOVERY:
+            yield f"{recovery.task_id}: {recovery.seconds:.1f} s, {recovery.served:.1f} s of them served"
+
+
 def _unexplained_exits(evidence: Evidence) -> Iterator[str]:
     for target, exits in evidence.unprovoked_exits.items():
         for code, _ in exits:
@@ -124,6 +136,7 @@ _PROMISES: dict[str, Callable[[Evidence], Iterator[str]]] = {
     "effect and stored state disagree": _effect_disagrees,
     "result of a superseded run kept": _superseded,
     "run again while its worker lived": _run_without_cause,
+    "recovery took too long": _late_recovery,
     "failed for a reason of ours": _failed_for_no_reason,
     "services that ended by themselves": _unexplained_exits,
 }

@@ -1,8 +1,8 @@
 """How long a job waits after its worker was killed.
 
-A *recovery* is the time from a SIGKILL or SIGTERM of a process that was running a job (a start in the journal, and
-no end) to the job's next sign of life: a start or an end in the journal, or its final state in Redis. A job that runs
-on to its end in a warm shutdown has recovered by that.
+A *recovery* is the time from a SIGKILL or SIGTERM of a process that was running a job (it has a start in the journal,
+and neither an end nor an exception) to the job's next sign of life: an entry in the journal, or its final state in
+Redis. A job that runs on to its end in a warm shutdown has recovered by that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
         if strike.attack.target not in _WORKERS or strike.attack.signal is signal.SIGSTOP:
             continue
         for task_id, starts in evidence.starts.items():
-            ends = {entry.run: entry.at for entry in evidence.ends.get(task_id, ())}
+            left = [*evidence.ends.get(task_id, ()), *evidence.raises.get(task_id, ())]
+            ends = {entry.run: entry.at for entry in left}
             finished = _finished_at(evidence, task_id)
             running = any(
                 not strike.pids.isdisjoint({entry.pid, entry.parent})

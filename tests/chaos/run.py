@@ -14,7 +14,7 @@ from tests.chaos.plan import Plan, Target, make_plan
 from tests.chaos.promises import Finding, figures, judge
 
 #: Seconds after the healing in which all must be over.
-END_LIMIT = 120.0
+END_LIMIT = 240.0
 
 
 @dataclass
@@ -25,6 +25,11 @@ class Outcome:
     attacks: Counter[str]
     answers: Counter[str]
     logs: dict[str, str] = field(repr=False)
+
+    @property
+    def summary(self) -> str:
+        """All that a failed test should show."""
+        return f"{self.figures}\n{self.attacks}\n{self.answers}\n{[(f.promise, f.broken[:5]) for f in self.findings]}"
 
     @property
     def broken(self) -> list[Finding]:
