@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 
 from tests.chaos.report import print_report
@@ -37,6 +38,8 @@ def main() -> int:
         f"SEED={seed} JOBS={arguments.jobs} SECONDS={arguments.seconds:g} WITHOUT={','.join(sorted(without))}",
         flush=True,
     )
+    # Told to end, everything that was started ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     outcome = run(seed, arguments.jobs, arguments.seconds, without, keep=arguments.keep)
     print_report(outcome)
     return 1 if outcome.broken else 0

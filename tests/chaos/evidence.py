@@ -40,15 +40,18 @@ class Evidence:
     unfinished: list[str]  # every job of whomever, beat's too, that is not final
 
 
-def wait_for_the_end(installation: AttackedInstallation, submissions: Iterable[Submission], limit: float) -> float:
-    """Until every accepted job is final. Returns: seconds waited, ``limit`` at the most."""
-    began = time.monotonic()
+def wait_for_the_end(installation: AttackedInstallation, submissions: Iterable[Submission], stalled: float) -> float:
+    """Until every accepted job is final, or none has ended for ``stalled`` seconds. Returns: seconds waited."""
+    began = moved = time.monotonic()
     open_ids = {submission.task_id for submission in submissions if submission.task_id}
-    while open_ids and time.monotonic() - began < limit:
+    while open_ids and time.monotonic() - moved < stalled:
         records = _records(installation, sorted(open_ids))
-        open_ids -= {task_id for task_id, record in records.items() if record["status"] in FINAL}
+        ended = {task_id for task_id, record in records.items() if record["status"] in FINAL}
+        if ended:
+            open_ids -= ended
+            moved = time.monotonic()
         time.sleep(0.3)
-    return min(limit, time.monotonic() - began)
+    return time.monotonic() - began
 
 
 def gather(installation: AttackedInstallation, submissions: list[Submission], strikes: list[Strike]) -> Evidence:
