@@ -106,7 +106,7 @@ class Service:
             process.send_signal(signal.SIGCONT)
             process.terminate()
             self._end_within(process, STOP_LIMIT)
-        self._supervisor.join(30)
+            self._supervisor.join(30)
         for group in self._groups:
             _kill_group(group)
 
