@@ -11,7 +11,7 @@ from celery import shared_task
 from marshmallow import Schema, fields
 
 from app.extensions import db
-from libs.flask_celery import ContextTask, current_job, job
+from libs.flask_celery import current_job, job
 from tests.chaos import effects, journal
 
 _SLICE = 0.1
@@ -22,19 +22,6 @@ class ChaosParams(Schema):
     seconds = fields.Float(load_default=0.0)
     fails = fields.Boolean(load_default=False)
     retries = fields.Integer(load_default=0)
-    delay = fields.Float(load_default=0.0)
-
-
-class DelayedByParam(ContextTask):
-    """Is submitted for later when its params say so."""
-
-    abstract = True
-
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        delay = (kwargs or {}).get("delay")
-        if delay and "countdown" not in options and not options.get("retries"):
-            options["countdown"] = delay
-        return super().apply_async(args, kwargs, **options)
 
 
 class JobFails(Exception):
@@ -42,7 +29,7 @@ class JobFails(Exception):
 
 
 def _work(
-    task: Any, *, transactional: bool, number: int, seconds: float, fails: bool, retries: int, **_: object
+    task: Any, *, transactional: bool, number: int, seconds: float, fails: bool, retries: int
 ) -> dict[str, Any]:
     request = task.request
     run, attempt = uuid4().hex, request.retries
@@ -73,7 +60,7 @@ def _pass_time(seconds: float) -> None:
         time.sleep(min(_SLICE, left))
 
 
-@job("chaos.plain", params=ChaosParams, bind=True, base=DelayedByParam)
+@job("chaos.plain", params=ChaosParams, bind=True)
 def plain(self: Any, **params: Any) -> dict[str, Any]:
     """A job whose effect may be applied again when its worker is killed."""
     return _work(self, transactional=False, **params)
@@ -83,7 +70,7 @@ def plain(self: Any, **params: Any) -> dict[str, Any]:
 _TRANSACTIONAL = {"transactional": True} if "transactional" in inspect.signature(job).parameters else {}
 
 
-@job("chaos.transactional", params=ChaosParams, bind=True, base=DelayedByParam, **_TRANSACTIONAL)
+@job("chaos.transactional", params=ChaosParams, bind=True, **_TRANSACTIONAL)
 def transactional(self: Any, **params: Any) -> dict[str, Any]:
     """A job whose effect is applied exactly once."""
     return _work(self, transactional=True, **params)

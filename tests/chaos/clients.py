@@ -97,7 +97,7 @@ class Clients:
         def submit(client: httpx.Client) -> None:
             job = submission.job
             headers = {"Idempotency-Key": f"{self._key}-{job.number}"} if self._keys else {}
-            answer = self._insist(client, submission, "POST", f"/tasks/{job.task}/jobs", headers, json=job.body)
+            answer = self._insist(client, submission, "POST", job.path, headers, json=job.body)
             if answer is None:
                 return
             task_id = answer.json()["task_id"]
@@ -123,7 +123,8 @@ class Clients:
 
     def _cancelling(self, submission: Submission) -> Callable[[httpx.Client], None]:
         def cancel(client: httpx.Client) -> None:
-            answer = self._insist(client, submission, "DELETE", f"/jobs/{submission.task_id}", {})
+            query = "?terminate=true" if submission.job.terminates else ""
+            answer = self._insist(client, submission, "DELETE", f"/jobs/{submission.task_id}{query}", {})
             submission.cancel_answer = answer.status_code if answer is not None else None
 
         return cancel
@@ -137,7 +138,7 @@ class Clients:
         headers: dict[str, str],
         json: dict[str, object] | None = None,
     ) -> httpx.Response | None:
-        """Send until there is an answer that is not "later". Returns: a 2xx or 409, else None."""
+        """Send until there is an answer that is not "later". Returns: a 2xx, or a 409 to a cancel; else None."""
         while not self._give_up.is_set():
             try:
                 answer = client.request(method, path, headers=headers, json=json)
@@ -150,7 +151,7 @@ class Clients:
             if answer.status_code in (429, 503):
                 self._give_up.wait(_PAUSE)
                 continue
-            if answer.is_success or answer.status_code == 409:
+            if answer.is_success or (method, answer.status_code) == ("DELETE", 409):
                 return answer
             if answer.status_code == 404:
                 submission.unknown_after_202 = True

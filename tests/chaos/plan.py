@@ -26,6 +26,7 @@ class PlannedJob:
     retries: int  # runs that ask for another one before the last
     delay: float  # seconds between acceptance and the first run
     cancel_after: float | None  # seconds after acceptance
+    terminates: bool  # cancels the hard way
     looks_at_once: bool  # reads its result right after the 202
     repeats: bool  # submits again under the same key, as after a lost reply
 
@@ -40,8 +41,12 @@ class PlannedJob:
             "seconds": self.seconds,
             "fails": self.fails,
             "retries": self.retries,
-            "delay": self.delay,
         }
+
+    @property
+    def path(self) -> str:
+        """Where it is submitted."""
+        return f"/tasks/{self.task}/jobs" + (f"?delay={self.delay}" if self.delay else "")
 
 
 class Target(StrEnum):
@@ -131,6 +136,7 @@ def _job(chance: random.Random, number: int, at: float) -> PlannedJob:
         retries=chance.choice((1, 2)) if chance.random() < 0.05 else 0,
         delay=round(chance.uniform(1.5, 8.0), 3) if delayed else 0.0,
         cancel_after=round(chance.uniform(0.0, 2.0), 3) if cancelled else None,
+        terminates=chance.random() < 0.5,
         looks_at_once=chance.random() < 0.1,
         repeats=chance.random() < 0.05,
     )

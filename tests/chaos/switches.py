@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from types import ModuleType
 
 #: The environment variable that names the cures to do without.
 WITHOUT = "CHAOS_WITHOUT"
@@ -31,35 +32,75 @@ def _without_lease() -> None:
     lease.renew = lambda channel: []
 
 
+def _without_restore() -> None:
+    """Nobody looks for leases that are over; in kombu that takes an hour."""
+    from libs.flask_celery.claimed import ClaimedMessages
+
+    ClaimedMessages.restore_visible = lambda self, *args, **options: None
+
+
 def _without_claim() -> None:
     """A message is popped, and registered as unacknowledged in a second step (kombu issue 305)."""
     from kombu.transport import redis as kombu_redis
 
-    from libs.flask_celery.claiming import ClaimingChannelMixin, ClaimingQoS
+    from libs.flask_celery.claimed import ClaimedMessages
+    from libs.flask_celery.claiming import ClaimingChannelMixin
 
     for name in ("_brpop_start", "_brpop_read"):
         setattr(ClaimingChannelMixin, name, getattr(kombu_redis.Channel, name))
-    ClaimingQoS.append = kombu_redis.QoS.append
+    ClaimedMessages.append = kombu_redis.QoS.append
+
+
+def _without_reconcile() -> None:
+    """What is in no place stays there."""
+    from libs.flask_celery.reconcile import Reconciliation
+
+    Reconciliation.run = lambda self, channel: []
+
+
+def _without_survive() -> None:
+    """A channel that Redis's absence has closed raises an AttributeError, which ends a busy worker."""
+    from libs.flask_celery.claiming import ClaimingChannelMixin
+
+    del ClaimingChannelMixin._get_pool
+
+
+def _without_fence() -> None:
+    """A run that has lost its lease may end its job as long as nobody else has."""
+    from libs.flask_celery import backend, transport
+
+    _replace(backend, "STORE", "if fence > 0 and fence < latest then return", "if false then return")
+    _replace(transport, "ACCEPT", "if fence > 0 and fence < tonumber(known[2] or 0) then", "if false then")
 
 
 def _without_final() -> None:
     """A state is stored whatever was stored before, as in Celery for all but SUCCESS."""
     from libs.flask_celery import backend
 
-    backend.STORE = backend.STORE.replace("if before and final[before] then", "if false then")
+    _replace(backend, "STORE", "if before and final[before] then return", "if false then return")
 
 
 def _without_record() -> None:
     """Nothing is written when a job is published."""
-    from libs.flask_celery.claiming import ClaimingChannelMixin
     from libs.flask_celery.transport import RecordingChannelMixin
 
-    RecordingChannelMixin._put = ClaimingChannelMixin._put
+    RecordingChannelMixin._record_place = lambda self: None
+
+
+def _replace(module: ModuleType, name: str, cure: str, without: str) -> None:
+    """A switch that finds nothing to switch off is broken, and says so."""
+    script = getattr(module, name)
+    assert cure in script, f"{name} no longer has {cure!r}"
+    setattr(module, name, script.replace(cure, without))
 
 
 _PATCHES: dict[str, Callable[[], None]] = {
     "lease": _without_lease,
+    "restore": _without_restore,
     "claim": _without_claim,
+    "reconcile": _without_reconcile,
+    "survive": _without_survive,
+    "fence": _without_fence,
     "final": _without_final,
     "record": _without_record,
 }

@@ -22,7 +22,14 @@ ID = "job"
 
 def planned(**different: Any) -> PlannedJob:
     usual: dict[str, Any] = {"number": 0, "at": 0.0, "transactional": True, "seconds": 1.0, "fails": False}
-    usual |= {"retries": 0, "delay": 0.0, "cancel_after": None, "looks_at_once": False, "repeats": False}
+    usual |= {
+        "retries": 0,
+        "delay": 0.0,
+        "cancel_after": None,
+        "terminates": False,
+        "looks_at_once": False,
+        "repeats": False,
+    }
     return PlannedJob(**{**usual, **different})
 
 
