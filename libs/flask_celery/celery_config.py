@@ -28,6 +28,10 @@ SOFT_TIMEOUT = 8.0
 VISIBILITY_TIMEOUT = 30
 
 
+#: Seconds, or attempts about a second apart, for which a worker waits for Redis before it gives a job's word up.
+PATIENCE = 120
+
+
 class Role(StrEnum):
     """What a process does with Celery."""
 
@@ -140,8 +144,17 @@ def _worker_settings() -> dict[str, Any]:
         "broker_connection_max_retries": None,
         # A job that ended while Redis was away is stored when it is back, instead of failing for that.
         "result_backend_always_retry": True,
-        "result_backend_max_retries": 120,
+        "result_backend_max_retries": PATIENCE,
+        # So are a job's retries and the jobs that it publishes. Celery gives up after less than a second, and a retry
+        # that could not be published ends its job (celery/app/task.py, retry).
+        "task_publish_retry_policy": {"max_retries": PATIENCE, "interval_step": 0.2, "interval_max": 1},
         "broker_transport_options": {
+            # What a publish waits for its connection, before the policy above comes into play (kombu/connection.py,
+            # default_channel).
+            "connect_retries_timeout": PATIENCE,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 1,
             # A dead worker's jobs are in the queue again this soon; leases keep a living one's (see lease.py).
             "visibility_timeout": VISIBILITY_TIMEOUT,
             "unacked_restore_interval": VISIBILITY_TIMEOUT / 6,

@@ -114,6 +114,18 @@ class JobRequest(Request):  # type: ignore[misc]
         with self._in_app_context():
             self.task.backend.mark_as_failure(self.id, error, request=self._context)
 
+    def _retry_worker_lost(self, exc: BaseException, exc_info: Any) -> bool:
+        """Run the job again soon: in 1 s, then 2, 4, …
+
+        Celery waits for the task's ``default_retry_delay``, three minutes, which is meant for failures of the job.
+        """
+        task = self.task
+        kept, task.default_retry_delay = task.default_retry_delay, 2**self._context.retries
+        try:
+            return bool(super()._retry_worker_lost(exc, exc_info))
+        finally:
+            task.default_retry_delay = kept
+
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
         """The run was stopped because the broker's connection is gone; it will be delivered again."""
         with self._in_app_context():

@@ -83,6 +83,16 @@ def retry_when_told(self: Task, label: str, folder: str) -> None:
     raise self.retry(countdown=3600)
 
 
+@shared_task(name="test.retry_at_once_when_told", bind=True)
+def retry_at_once_when_told(self: Task, label: str, folder: str) -> int:
+    """Retry once, once told; returns how many runs there were."""
+    run = count_start(label)
+    if self.request.retries == 0:
+        _wait_to_be_told(folder, run)
+        raise self.retry(countdown=0)
+    return run
+
+
 class DyingTask(ContextTask):
     """Ends its process when its retry is published and stored, and its message is not acknowledged."""
 

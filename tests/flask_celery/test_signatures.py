@@ -59,7 +59,7 @@ EXPECTED = {
         "_get_result_meta",
     ),
     *("on_task_call", "_add_pending_result", "before_start", "__call__", "on_timeout", "on_failure"),
-    *("_announce_cancelled", "then", "on_wait_for_pending"),
+    *("_announce_cancelled", "_retry_worker_lost", "then", "on_wait_for_pending"),
 }
 
 

@@ -1,0 +1,46 @@
+"""A run whose process is lost, or whose retry finds Redis away, is run again soon."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from celery import Celery
+
+from tests.conftest import RedisServer, Worker, wait_until
+from tests.delivery.conftest import Marks
+
+
+def test_a_job_whose_process_was_killed_starts_again_soon(
+    counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, tmp_path: Path
+) -> None:
+    worker = counting_worker("--pool", "prefork", "--concurrency", "1")
+    result = celery_app.send_task("test.work_until_told", ("a", str(tmp_path)))
+    wait_until(lambda: marks.starts("a") == 1)
+
+    for child in psutil.Process(worker.process.pid).children(recursive=True):
+        child.kill()
+
+    wait_until(lambda: marks.starts("a") == 2, timeout=60, what="the second start")
+    (tmp_path / "go 2").touch()
+    assert result.get(timeout=30) == 2
+    assert celery_app.tasks["test.work_until_told"].default_retry_delay == 180  # a job's own retries wait as before
+
+
+def test_a_job_that_asks_for_a_retry_while_redis_is_away_gets_it(
+    counting_worker: Callable[..., Worker],
+    celery_app: Celery,
+    marks: Marks,
+    redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    counting_worker("--pool", "threads", "--concurrency", "1")
+    result = celery_app.send_task("test.retry_at_once_when_told", ("a", str(tmp_path)))
+    wait_until(lambda: marks.starts("a") == 1)
+    redis_server.stop(kill=True)
+
+    (tmp_path / "go 1").touch()
+    time.sleep(4)  # nothing tells that it is trying; Celery's own attempts are over within a second
+    redis_server.start()
+
+    assert result.get(timeout=60) == 2
