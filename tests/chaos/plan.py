@@ -94,7 +94,7 @@ class Plan:
 
 
 #: Mean seconds between two attacks on a service.
-_MEAN_GAP = {Target.API: 12.0, Target.PREFORK: 9.0, Target.THREADS: 9.0, Target.BEAT: 25.0, Target.REDIS: 18.0}
+_MEAN_GAP = {Target.API: 15.0, Target.PREFORK: 13.0, Target.THREADS: 13.0, Target.BEAT: 25.0, Target.REDIS: 22.0}
 _HAS_CHILDREN = {Target.API, Target.PREFORK}
 _LONG_FREEZES = {Target.PREFORK, Target.THREADS}
 _FIRST_ATTACK = 2.0
