@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from typing import Any
 from uuid import uuid4
@@ -66,11 +65,7 @@ def plain(self: Any, **params: Any) -> dict[str, Any]:
     return _work(self, transactional=False, **params)
 
 
-#: The option is passed where the library has it.
-_TRANSACTIONAL = {"transactional": True} if "transactional" in inspect.signature(job).parameters else {}
-
-
-@job("chaos.transactional", params=ChaosParams, bind=True, **_TRANSACTIONAL)
+@job("chaos.transactional", params=ChaosParams, bind=True, transactional=True)
 def transactional(self: Any, **params: Any) -> dict[str, Any]:
     """A job whose effect is applied exactly once."""
     return _work(self, transactional=True, **params)

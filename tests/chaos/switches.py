@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from libs.flask_celery import ContextTask
 
 #: The environment variable that names the cures to do without.
 WITHOUT = "CHAOS_WITHOUT"
@@ -87,6 +91,19 @@ def _without_record() -> None:
     RecordingChannelMixin._record_place = lambda self: None
 
 
+def _without_transactional() -> None:
+    """A job's work is committed, and then its result is stored."""
+    from libs.flask_celery import task
+    from libs.flask_celery.database import job_transaction
+
+    def run_without_completion(of: ContextTask, run: Callable[[], object]) -> object:
+        with job_transaction(of.app.flask_app):
+            return run()
+
+    assert hasattr(task, "run_once")
+    task.run_once = run_without_completion
+
+
 def _replace(module: ModuleType, name: str, cure: str, without: str) -> None:
     """A switch that finds nothing to switch off is broken, and says so."""
     script = getattr(module, name)
@@ -103,6 +120,7 @@ _PATCHES: dict[str, Callable[[], None]] = {
     "fence": _without_fence,
     "final": _without_final,
     "record": _without_record,
+    "transactional": _without_transactional,
 }
 
 #: Every cure that can be switched off. The clients do without keys themselves.
