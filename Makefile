@@ -18,9 +18,9 @@ run: $(VENV)/.runtime ## set up and start everything; Ctrl-C stops it
 test: $(VENV)/.dev ## run every test
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
 
-chaos: $(VENV)/.dev ## kill and freeze everything while jobs run: make chaos [SEED=1] [JOBS=10000] [SECONDS=240] [WITHOUT=lease]
+chaos: $(VENV)/.dev ## kill and freeze everything while jobs run: make chaos [SEED=1] [JOBS=10000] [SECONDS=240] [GAPS=1] [WITHOUT=lease]
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
-	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WITHOUT),--without $(WITHOUT))
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(GAPS),--gaps $(GAPS)) $(if $(WITHOUT),--without $(WITHOUT))
 
 lint: $(VENV)/.dev ## check style, types and who imports whom
 	$(BIN)/ruff check .

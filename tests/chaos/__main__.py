@@ -22,6 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--without", default="", help=f"cures to switch off, comma separated: {', '.join(sorted(CURES))}"
     )
+    parser.add_argument("--gaps", type=float, default=1.0, help="below 1: more attacks, above 1: fewer")
     parser.add_argument("--keep", action="store_true", help="leave logs, journal and Redis's file behind")
     return parser.parse_args()
 
@@ -40,7 +41,7 @@ def main() -> int:
     )
     # Told to end, everything that was started ends too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    outcome = run(seed, arguments.jobs, arguments.seconds, without, keep=arguments.keep)
+    outcome = run(seed, arguments.jobs, arguments.seconds, without, gaps=arguments.gaps, keep=arguments.keep)
     print_report(outcome)
     return 1 if outcome.broken else 0
 

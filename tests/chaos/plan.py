@@ -100,8 +100,8 @@ _LONG_FREEZES = {Target.PREFORK, Target.THREADS}
 _FIRST_ATTACK = 2.0
 
 
-def make_plan(seed: int, jobs: int, seconds: float) -> Plan:
-    """A run of ``seconds`` seconds of submissions and attacks."""
+def make_plan(seed: int, jobs: int, seconds: float, *, gaps: float = 1.0) -> Plan:
+    """A run of ``seconds`` seconds of submissions and attacks; half the ``gaps`` are about twice the attacks."""
     # One generator for each sequence: more jobs leave the attacks as they were.
     planned = _jobs(random.Random(f"{seed} jobs"), jobs, max(1.0, seconds - TAIL))
     attacks = [attack for target in Target for attack in _attacks(random.Random(f"{seed} {target}"), target, seconds)]
@@ -142,12 +142,12 @@ def _job(chance: random.Random, number: int, at: float) -> PlannedJob:
     )
 
 
-def _attacks(chance: random.Random, target: Target, seconds: float) -> list[Attack]:
-    found, at = [], _FIRST_ATTACK + chance.expovariate(1 / _MEAN_GAP[target])
+def _attacks(chance: random.Random, target: Target, seconds: float, gap: float) -> list[Attack]:
+    found, at = [], _FIRST_ATTACK + chance.expovariate(1 / gap)
     while at < seconds:
         attack = _attack(chance, target, at)
         found.append(attack)
-        at += attack.pause + chance.expovariate(1 / _MEAN_GAP[target])
+        at += attack.pause + chance.expovariate(1 / gap)
     return found
 
 

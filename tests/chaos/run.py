@@ -37,10 +37,16 @@ class Outcome:
 
 
 def run(
-    seed: int, jobs: int, seconds: float, without: frozenset[str] = frozenset(), *, keep: bool = False
+    seed: int,
+    jobs: int,
+    seconds: float,
+    without: frozenset[str] = frozenset(),
+    *,
+    gaps: float = 1.0,
+    keep: bool = False,
 ) -> Outcome:
     """Returns what was seen; raises only when the harness itself fails."""
-    plan = make_plan(seed, jobs, seconds)
+    plan = make_plan(seed, jobs, seconds, gaps=gaps)
     with attacked_installation(without, keep=keep) as installation:
         clients = Clients(plan, installation.base_url, installation.headers, keys="idempotency" not in without)
         attackers = Attackers(plan, installation.services)

@@ -10,7 +10,7 @@ from tests.chaos.run import run
 
 @pytest.mark.timeout(400)
 def test_every_promise_holds_while_everything_is_killed_and_frozen() -> None:
-    outcome = run(seed=7, jobs=500, seconds=30)
+    outcome = run(seed=7, jobs=500, seconds=30, gaps=0.6)
 
     assert {finding.promise: finding.broken for finding in outcome.broken} == {}, outcome.summary
     assert outcome.figures["accepted"] == outcome.figures["finished"] == 500
