@@ -104,7 +104,11 @@ def make_plan(seed: int, jobs: int, seconds: float, *, gaps: float = 1.0) -> Pla
     """A run of ``seconds`` seconds of submissions and attacks; half the ``gaps`` are about twice the attacks."""
     # One generator for each sequence: more jobs leave the attacks as they were.
     planned = _jobs(random.Random(f"{seed} jobs"), jobs, max(1.0, seconds - TAIL))
-    attacks = [attack for target in Target for attack in _attacks(random.Random(f"{seed} {target}"), target, seconds)]
+    attacks = [
+        attack
+        for target in Target
+        for attack in _attacks(random.Random(f"{seed} {target}"), target, seconds, _MEAN_GAP[target] * gaps)
+    ]
     return Plan(seed, seconds, planned, sorted(attacks, key=lambda attack: attack.at))
 
 
