@@ -1,4 +1,4 @@
-"""A run whose process is lost, or whose retry finds Redis away, is run again soon."""
+"""A run whose process is lost, or whose retry finds Redis away, is run again soon; one that goes on is not."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import psutil
 from celery import Celery
 
 from tests.conftest import RedisServer, Worker, wait_until
-from tests.delivery.conftest import Marks
+from tests.delivery.conftest import SHORT_TIMEOUT, Marks
 
 
 def test_a_job_whose_process_was_killed_starts_again_soon(
@@ -44,3 +44,27 @@ def test_a_job_that_asks_for_a_retry_while_redis_is_away_gets_it(
     redis_server.start()
 
     assert result.get(timeout=60) == 2
+
+
+def test_a_job_that_runs_while_redis_is_away_for_longer_than_its_lease_is_not_run_again(
+    counting_worker: Callable[..., Worker],
+    celery_app: Celery,
+    marks: Marks,
+    redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    """No worker could renew a lease meanwhile, so at first nobody can know whose worker is dead."""
+    for _ in range(3):
+        counting_worker("--pool", "threads", "--concurrency", "1")
+    result = celery_app.send_task("test.work_until_told", ("a", str(tmp_path)))
+    wait_until(lambda: marks.starts("a") == 1)
+
+    redis_server.stop(kill=True)
+    time.sleep(SHORT_TIMEOUT * 1.5)
+    redis_server.start()
+
+    # The others look for leases that are over several times in this while.
+    time.sleep(SHORT_TIMEOUT * 3)
+    assert marks.starts("a") == 1
+    (tmp_path / "go 1").touch()
+    assert result.get(timeout=30) == 1
