@@ -133,6 +133,12 @@ def test_what_breaks_one_promise_is_found(promise: str, evidence: Evidence) -> N
     assert broken(evidence) == {promise}
 
 
+def test_a_job_that_was_killed_with_no_retries_left_may_have_had_its_effect() -> None:
+    killed = record("FAILURE", {"exc_type": "WorkerLostError", "exc_message": ["signal 9"]})
+
+    assert broken(sound(records={ID: killed})) == set()
+
+
 def test_a_run_that_follows_an_attack_on_its_worker_or_on_redis_has_a_cause() -> None:
     of_redis = [strike(Target.REDIS, signal.SIGSTOP, 12.0, 13.0, 99)]
 
