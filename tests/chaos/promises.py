@@ -115,8 +115,17 @@ def _failed_for_no_reason(evidence: Evidence) -> Iterator[str]:
 
 
 def _late_recovery(evidence: Evidence) -> Iterator[str]:
+    """It took long, and not because of the jobs that were waiting already: one accepted much later was started first.
+
+    A job whose process was killed is a retry, which waits for its turn behind them.
+    """
+    first_starts = {task_id: min(entry.at for entry in entries) for task_id, entries in evidence.starts.items()}
+    waited = [(s.accepted_at, first_starts.get(s.task_id or "", float("inf"))) for s in evidence.submissions]
     for recovery in recoveries(evidence):
-        if recovery.served > LONGEST_RECOVERY:
+        later = recovery.began + LONGEST_RECOVERY
+        if recovery.served > LONGEST_RECOVERY and any(
+            accepted > later and start < recovery.ended for accepted, start in waited
+        ):
             yield f"{recovery.task_id}: {recovery.seconds:.1f} s, {recovery.served:.1f} s of them served"
 
 

@@ -23,8 +23,14 @@ class Recovery:
     """Of one job from one kill; ``served`` leaves out the time when Redis was away or no worker was there."""
 
     task_id: str
-    seconds: float
+    began: float  # Unix seconds
+    ended: float
     served: float
+
+    @property
+    def seconds(self) -> float:
+        """From the kill to the sign of life."""
+        return self.ended - self.began
 
 
 def recoveries(evidence: Evidence) -> list[Recovery]:
@@ -61,7 +67,7 @@ def _recovery(task_id: str, began: float, ended: float, absences: list[tuple[flo
         from_here, to_here = max(start, covered), min(end, ended)
         if to_here > from_here:
             away, covered = away + to_here - from_here, to_here
-    return Recovery(task_id, ended - began, ended - began - away)
+    return Recovery(task_id, began, ended, ended - began - away)
 
 
 def _absences(evidence: Evidence) -> Iterator[tuple[float, float]]:

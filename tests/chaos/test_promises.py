@@ -82,6 +82,21 @@ BOTH_ENDED = {ID: [entry("end", "one", 18.0), entry("end", "two", 17.0, pid=20)]
 FROZEN = [strike(Target.THREADS, signal.SIGSTOP, 10.5, 17.5, 10)]
 FAILED = record("FAILURE", {"exc_type": "ConnectionError", "exc_message": ["gone"]})
 
+LATE: dict[str, Any] = {
+    "starts": {
+        ID: [entry("start", "zero", 0.1), entry("start", "one", 40.0, pid=20)],
+        "later": [entry("start", "later", 31.0, pid=20)],
+    },
+    "ends": {ID: [entry("end", "one", 41.0, pid=20)], "later": [entry("end", "later", 31.5, pid=20)]},
+    "strikes": [strike(Target.PREFORK, signal.SIGKILL, 0.2, 0.2, 10)],
+    "records": {
+        ID: {**record("SUCCESS", {"run": "one"}), "date_done": "1970-01-01T00:00:42+00:00"},
+        "later": record("SUCCESS", {"run": "later"}),
+    },
+    "answers": {ID: 200, "later": 200},
+}
+OVERTAKER = Submission(planned(number=1, transactional=False), "later", accepted_at=30.0)
+
 BROKEN = {
     "lost": [
         sound(submissions=[Submission(planned())]),
@@ -106,14 +121,7 @@ BROKEN = {
         sound(starts=TWO_STARTS, ends=BOTH_ENDED),
         sound(starts=TWO_STARTS, ends=BOTH_ENDED, strikes=[strike(Target.BEAT, signal.SIGSTOP, 10.5, 17.5, 99)]),
     ],
-    "recovery took too long": [
-        sound(
-            starts={ID: [entry("start", "zero", 0.1), entry("start", "one", 40.0, pid=20)]},
-            ends={ID: [entry("end", "one", 41.0, pid=20)]},
-            strikes=[strike(Target.PREFORK, signal.SIGKILL, 0.2, 0.2, 10)],
-            records={ID: {**record("SUCCESS", {"run": "one"}), "date_done": "1970-01-01T00:00:42+00:00"}},
-        )
-    ],
+    "recovery took too long": [sound(**LATE, submissions=[Submission(planned(), ID), OVERTAKER])],
     "failed for a reason of ours": [sound(records={ID: FAILED}, effects={})],
     "services that ended by themselves": [sound(unprovoked_exits={Target.THREADS: [(1, 12.0)]})],
 }
@@ -144,6 +152,12 @@ def test_a_run_that_follows_an_attack_on_its_worker_or_on_redis_has_a_cause() ->
 
     for strikes in (FROZEN, of_redis):
         assert broken(sound(starts=TWO_STARTS, ends=BOTH_ENDED, strikes=strikes)) == set()
+
+
+def test_a_recovery_that_waits_for_its_turn_is_not_late() -> None:
+    waited_as_long = replace(OVERTAKER, accepted_at=5.0)
+
+    assert broken(sound(**LATE, submissions=[Submission(planned(), ID), waited_as_long])) == set()
 
 
 def test_a_recovery_lasts_from_the_kill_to_the_next_sign_of_life() -> None:
