@@ -99,8 +99,8 @@ def _superseded(evidence: Evidence) -> Iterator[str]:
         result = evidence.records.get(task_id, {}).get("result")
         if submission.job.transactional or not isinstance(result, dict) or "run" not in result:
             continue
-        begun = {entry.run: entry.at for entry in evidence.starts[task_id]}
-        ended = {entry.run: entry.at for entry in evidence.ends[task_id]}
+        begun = {entry.run: entry.at for entry in evidence.starts.get(task_id, ())}
+        ended = {entry.run: entry.at for entry in evidence.ends.get(task_id, ())}
         kept = result["run"]
         if any(begun[kept] < at < ended[kept] for run, at in begun.items() if run != kept):
             yield f"{task_id}: of {len(begun)} runs the result of an earlier one was kept"
@@ -171,7 +171,7 @@ def figures(evidence: Evidence) -> dict[str, object]:
         "longest recovery (s)": longest and round(longest.seconds, 2),
         "… counting only while Redis and a worker were up (s)": longest_served and round(longest_served.served, 2),
         "plain jobs started more often than planned": sum(
-            len(evidence.starts[task_id]) > len({entry.attempt for entry in evidence.starts[task_id]})
+            len(evidence.starts.get(task_id, ())) > len({entry.attempt for entry in evidence.starts.get(task_id, ())})
             for task_id in plain
         ),
         "plain jobs with more than one effect": sum(len(evidence.effects.get(task_id, ())) > 1 for task_id in plain),
