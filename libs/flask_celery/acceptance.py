@@ -29,6 +29,9 @@ from libs.flask_celery.scripts import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNE
 #: The header with a run's fence: put in at delivery, and carried by what a run publishes in its own job's name.
 FENCE_HEADER = "taskgate_fence"
 
+#: The header of a message that is queued ahead of the others, with the value ``first``: its turn has been.
+FIRST_HEADER = "taskgate_turn"
+
 #: More retries than any job has between two replacements.
 _RETRIES_PER_REPLACEMENT = 1_000_000
 
@@ -97,7 +100,7 @@ class Acceptance:
             *(self.record_prefix, headers["id"], dumps(pending_meta(headers, facts, self.queue))),
             *(compacted(self.message, self.queue), facts.submitted_at, facts.owner, headers["task"]),
             *(publication_of(headers), headers.get(FENCE_HEADER) or 0, terms.queue_limit, terms.owner_limit),
-            *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl),
+            *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

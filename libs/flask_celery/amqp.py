@@ -15,7 +15,7 @@ from celery.app.amqp import AMQP, task_message
 from kombu.utils import cached_property
 
 from libs.flask_celery import rabbitmq
-from libs.flask_celery.acceptance import FENCE_HEADER
+from libs.flask_celery.acceptance import FENCE_HEADER, FIRST_HEADER
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
@@ -49,6 +49,8 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         facts = SubmissionFacts.of_header(getattr(request, HEADER, None)) or SubmissionFacts.of_caller()
         message.headers[HEADER] = facts.to_header()
         message.headers[FENCE_HEADER] = getattr(request, FENCE_HEADER, None) or 0
+        if getattr(request, "process_is_lost", False):
+            message.headers[FIRST_HEADER] = "first"
         request.next_run_at = round(due_at(message.headers) * 1000) or None
         return message
 

@@ -44,6 +44,6 @@ def forget_delayed(celery_app: "Celery", task_id: str) -> None:
             message = loads(text)
             if message["headers"].get("group"):
                 message["headers"]["eta"] = None
-                channel.run_script(PUT, [list_name], [queue, task_id, dumps(message), 0])
+                channel.run_script(PUT, [list_name], [queue, task_id, dumps(message), 0, ""])
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("The message of the cancelled job %s stays until it is due: %r", task_id, error)

@@ -7,7 +7,7 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.delivery_scripts import ACK, EXPIRED
-from libs.flask_celery.lease import redis_presence, running_tags, unsent_acks
+from libs.flask_celery.lease import running_tags, unsent_acks
 
 if TYPE_CHECKING:
     from libs.flask_celery.claiming import ClaimingChannelMixin
@@ -60,15 +60,9 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
         return []
 
     def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
-        """Give back the messages of dead workers: those whose lease is over.
-
-        Nobody can renew a lease while Redis is away, so one that is over proves nothing before Redis has been there
-        for a visibility timeout.
-        """
+        """Give back the messages of dead workers: those whose lease is over."""
         channel = self.channel
         expired = channel.run_script(EXPIRED, channel.lease_keys, [self.visibility_timeout, num or 100])
-        if redis_presence.confirmed(longest_gap=self.visibility_timeout / 2) < self.visibility_timeout:
-            return
         for tag, score, held in expired:
             channel.restore(bytes_to_str(tag), bytes_to_str(held), score=bytes_to_str(score))
 

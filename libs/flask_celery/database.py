@@ -82,6 +82,11 @@ def run_once(task: Any, run: Callable[[], Any]) -> Any:
         raise
 
 
+def was_committed(task: Any) -> bool:
+    """Whether an earlier run of this job, a transactional one, has committed its work. Raises: as ``find``."""
+    return bool(task.transactional) and Completions(task.app.flask_app).find(task.request.id) is not None
+
+
 def dispose_engines(app: Flask) -> None:
     """Forget every pooled connection without closing it (for a forked child)."""
     database = app.extensions.get("sqlalchemy")

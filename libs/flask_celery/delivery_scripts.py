@@ -64,13 +64,21 @@ return gone
 """
 )
 
-#: Finds leases that are over. KEYS: 1 unacked_index, 2 unacked. ARGV: 1 visibility timeout (s), 2 how many.
+#: Finds leases that are over. Nobody can renew one while Redis is away, stopped or frozen; so one that is over proves
+#: nothing before somebody has looked, without a gap, for a whole visibility timeout.
+#: KEYS: 1 unacked_index, 2 unacked. ARGV: 1 visibility timeout (s), 2 how many.
 #: Returns {{tag, score, what unacked holds or ''}, …}.
 EXPIRED = (
     PLACES
     + """
+local looks, timeout = key('taskgate-looks'), tonumber(ARGV[1])
+local known = redis.call('HMGET', looks, 'since', 'last')
+local since = tonumber(known[1] or now)
+if now - tonumber(known[2] or 0) > timeout / 2 then since = now end
+redis.call('HSET', looks, 'since', string.format('%.6f', since), 'last', string.format('%.6f', now))
+if now - since < timeout then return {} end
 local found = {}
-local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]), 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - timeout, 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 for place = 1, #over, 2 do
   found[#found + 1] = {over[place], over[place + 1], redis.call('HGET', KEYS[2], over[place]) or ''}
 end

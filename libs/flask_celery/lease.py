@@ -7,7 +7,6 @@ worker renews the leases of everything it holds, what it has prefetched too, so 
 
 import logging
 import threading
-import time
 from typing import Any
 
 from celery.worker import state
@@ -51,24 +50,8 @@ class UnsentAcks:
         return tags
 
 
-class Presence:
-    """For how long Redis has been there, as far as this process can tell: it looks often while it is."""
-
-    def __init__(self) -> None:
-        self._since = self._last = float("-inf")
-
-    def confirmed(self, *, longest_gap: float) -> float:
-        """Redis has just answered. Returns: seconds since it first did, without a gap longer than ``longest_gap``."""
-        now = time.monotonic()
-        if now - self._last > longest_gap:
-            self._since = now
-        self._last = now
-        return now - self._since
-
-
 #: Of this worker process.
 unsent_acks = UnsentAcks()
-redis_presence = Presence()
 
 
 class LeaseKeeper(RedisStep):

@@ -15,10 +15,11 @@ key, after the prefix          type    holds
 ``unacked``                    hash    tag → ``[message, exchange, routing key]`` (kombu's)
 ``taskgate-held``              hash    task id → tag
 ``taskgate-delayed``           zset    task ids by the time they are due, in Unix seconds
-``taskgate-delayed-messages``  hash    task id → list, queue and message, a line each
+``taskgate-delayed-messages``  hash    task id → list, queue, ``first`` or nothing, and message, a line each
 ``taskgate-quarantined``       hash    task id → the quarantine's key
 ``taskgate-purged``            set     the keys of the orders of lists that were emptied on purpose
 ``taskgate-fence``             string  the last fencing number given out
+``taskgate-looks``             hash    since when, and when last, workers have looked for leases that are over
 =============================  ======  ================================================================
 
 What a worker holds is kept as kombu keeps it, so that stock workers on the same Redis give it back too. Times are the
@@ -90,7 +91,8 @@ end
 
 -- Queues a message ahead of the others.
 local function push_first(list, queue, id, message)
-  redis.call('RPUSH', list, message)
+  local pushed = redis.pcall('RPUSH', list, message)
+  if type(pushed) ~= 'number' then return pushed end
   if id then
     local order = order_of(list)
     local oldest = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')[2]
@@ -98,16 +100,20 @@ local function push_first(list, queue, id, message)
     redis.call('SADD', key('taskgate-lists'), list)
   end
   wake(queue)
+  return pushed
 end
 
-local function delay(list, queue, id, message, eta)
-  redis.call('HSET', key('taskgate-delayed-messages'), id, list .. '\\n' .. queue .. '\\n' .. message)
+local function delay(list, queue, id, message, eta, first)
+  local held = list .. '\\n' .. queue .. '\\n' .. (first or '') .. '\\n' .. message
+  redis.call('HSET', key('taskgate-delayed-messages'), id, held)
   return redis.pcall('ZADD', key('taskgate-delayed'), eta, id)
 end
 
--- Queues a message, or keeps it for later when its time (Unix seconds, 0 for now) is to come.
-local function put(list, queue, id, message, eta)
-  if eta > now + 1 and id then return delay(list, queue, id, message, eta) end
+-- Queues a message, ahead of the others when first is 'first', or keeps it for later when its time is to come (Unix
+-- seconds, 0 for now).
+local function put(list, queue, id, message, eta, first)
+  if eta > now + 1 and id then return delay(list, queue, id, message, eta, first) end
+  if first == 'first' then return push_first(list, queue, id, message) end
   return push_last(list, queue, id, message)
 end
 
@@ -119,12 +125,13 @@ local function let_go(index, unacked, tag, id)
 end
 """
 
-#: Queues a message that has no record here. KEYS: 1 the list. ARGV: 1 queue, 2 task id, 3 message, 4 eta.
+#: Queues a message that has no record here. KEYS: 1 the list. ARGV: 1 queue, 2 task id, 3 message, 4 eta, 5 'first'
+#: or ''.
 PUT = (
     PLACES
     + """
 local id = ARGV[2] ~= '' and ARGV[2]
-return put(KEYS[1], ARGV[1], id, ARGV[3], tonumber(ARGV[4]))
+return put(KEYS[1], ARGV[1], id, ARGV[3], tonumber(ARGV[4]), ARGV[5])
 """
 )
 
@@ -136,8 +143,8 @@ local delayed, messages = key('taskgate-delayed'), key('taskgate-delayed-message
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', whole(now), 'LIMIT', 0, ARGV[1])) do
   local held = redis.call('HGET', messages, id)
   if held then
-    local list, queue, message = string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')
-    push_last(list, queue, id, message)
+    local list, queue, first, message = string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n(.*)$')
+    put(list, queue, id, message, 0, first)
     redis.call('HDEL', messages, id)
   end
   redis.call('ZREM', delayed, id)
@@ -156,7 +163,8 @@ local held = redis.call('HGET', key('taskgate-delayed-messages'), ARGV[1])
 redis.call('HDEL', key('taskgate-delayed-messages'), ARGV[1])
 redis.call('ZREM', key('taskgate-delayed'), ARGV[1])
 if not held then return false end
-return {string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')}
+local list, queue, _, message = string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n(.*)$')
+return {list, queue, message}
 """
 )
 

@@ -115,16 +115,22 @@ class JobRequest(Request):  # type: ignore[misc]
             self.task.backend.mark_as_failure(self.id, error, request=self._context)
 
     def _retry_worker_lost(self, exc: BaseException, exc_info: Any) -> bool:
-        """Run the job again soon: in 1 s, then 2, 4, …
+        """Run the job again soon, in 1 s, then 2, 4, …, and ahead of what is queued: its turn has been.
 
         Celery waits for the task's ``default_retry_delay``, three minutes, which is meant for failures of the job.
         """
         task = self.task
+        self._context.process_is_lost = True
         kept, task.default_retry_delay = task.default_retry_delay, 2**self._context.retries
         try:
             return bool(super()._retry_worker_lost(exc, exc_info))
         finally:
             task.default_retry_delay = kept
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """The job will not run, or its process was ended on request; not when it had committed its work by then."""
+        if not (terminated and self._is_left_to_its_next_run()):
+            super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
         """The run was stopped because the broker's connection is gone; it will be delivered again."""

@@ -39,7 +39,7 @@ local record_prefix, task_id, record, copy = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local submitted, owner, task = ARGV[10], ARGV[11], ARGV[12]
 local publication, fence = tonumber(ARGV[13]), tonumber(ARGV[14])
 local queue_limit, owner_limit = tonumber(ARGV[15]), tonumber(ARGV[16])
-local idempotency, fingerprint, idempotency_ttl = ARGV[17], ARGV[18], ARGV[19]
+local idempotency, fingerprint, idempotency_ttl, first = ARGV[17], ARGV[18], ARGV[19], ARGV[20]
 
 local ledger = record_prefix .. 'taskgate-job-' .. task_id
 local unfinished = record_prefix .. 'taskgate-unfinished'
@@ -78,7 +78,7 @@ if not fresh then
 end
 if message ~= '' then
   redis.call('SELECT', broker_db)
-  local pushed = put(KEYS[1], queue, task_id, message, eta)
+  local pushed = put(KEYS[1], queue, task_id, message, eta, first)
   redis.call('SELECT', record_db)
   if type(pushed) == 'table' and pushed.err then
     if fresh then redis.call('DEL', ledger) end

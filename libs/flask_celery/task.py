@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Task, states
 from celery.exceptions import Ignore, Reject, TaskRevokedError
 
-from libs.flask_celery.database import job_transaction, run_once
+from libs.flask_celery.database import job_transaction, run_once, was_committed
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.states import JobState
 
@@ -84,7 +84,7 @@ class ContextTask(Task):  # type: ignore[misc]
             if request.chord:
                 self.backend.return_chord_part(request)
             raise Ignore
-        if getattr(request, "cancel_requested", False):
+        if getattr(request, "cancel_requested", False) and not was_committed(self):
             self._store_cancelled()
             raise Ignore
 

@@ -12,7 +12,7 @@ from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 
-from libs.flask_celery.acceptance import Acceptance
+from libs.flask_celery.acceptance import FIRST_HEADER, Acceptance
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.place_scripts import PUT
@@ -52,7 +52,7 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         list_name = self.list_for(queue, message)
         if place is None:
             task_id, eta = (headers["id"], due_at(headers)) if is_task else ("", 0)
-            self.run_script(PUT, [list_name], [queue, task_id, dumps(message), eta])
+            self.run_script(PUT, [list_name], [queue, task_id, dumps(message), eta, headers.get(FIRST_HEADER) or ""])
         else:
             acceptance = Acceptance(message, queue, place.prefix)
             arguments = acceptance.arguments(

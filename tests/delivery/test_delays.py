@@ -51,7 +51,7 @@ def test_a_stock_clients_delayed_message_is_put_aside(
     celery_app.send_task("test.work", ("a",), countdown=3600)
     (held,) = broker.hvals("taskgate-delayed-messages")
     broker.delete("taskgate-delayed", "taskgate-delayed-messages")
-    broker.lpush("default", held.split(b"\n", 2)[2])
+    broker.lpush("default", held.split(b"\n", 3)[3])
 
     counting_worker("--pool", "solo")
 

@@ -11,17 +11,20 @@ from tests.conftest import RedisServer, Worker, wait_until
 from tests.delivery.conftest import SHORT_TIMEOUT, Marks
 
 
-def test_a_job_whose_process_was_killed_starts_again_soon(
+def test_a_job_whose_process_was_killed_starts_again_soon_ahead_of_what_is_queued(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, tmp_path: Path
 ) -> None:
     worker = counting_worker("--pool", "prefork", "--concurrency", "1")
     result = celery_app.send_task("test.work_until_told", ("a", str(tmp_path)))
     wait_until(lambda: marks.starts("a") == 1)
+    for _ in range(300):
+        celery_app.send_task("test.work", ("behind", 0.05))
 
     for child in psutil.Process(worker.process.pid).children(recursive=True):
         child.kill()
 
     wait_until(lambda: marks.starts("a") == 2, timeout=60, what="the second start")
+    assert marks.starts("behind") < 200
     (tmp_path / "go 2").touch()
     assert result.get(timeout=30) == 2
     assert celery_app.tasks["test.work_until_told"].default_retry_delay == 180  # a job's own retries wait as before

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, text
 from app.extensions import db
 from libs.flask_celery import JobState
 from libs.flask_celery.records import JobFile, JobProgress
-from tests.conftest import Worker
+from tests.conftest import Worker, wait_until
+from tests.delivery.test_leases import kill_all
 from tests.functional.job_runs import TYPED, JobRuns, is_sqlite, job_runs, start_probe_worker
 
 POOLS = ["prefork", "threads", "gevent"]
@@ -109,6 +110,25 @@ def test_a_process_ended_after_the_commit_is_no_failure(
 
     assert (record.state, record.retries) == (JobState.SUCCESS, 0)
     assert transactional_runs.effects(record.task_id) == [record.result]
+
+
+@pytest.mark.parametrize("terminate", [False, True])
+def test_a_job_that_is_cancelled_after_its_commit_has_succeeded(
+    transactional_runs: JobRuns, start: Callable[..., Worker], terminate: bool
+) -> None:
+    """Its rows are there, so REVOKED would not be true."""
+    worker = start()
+    job = transactional_runs.publish("apply_once", "hangs")
+    wait_until(lambda: transactional_runs.effects(job.id), what="the commit")
+
+    transactional_runs.celery.backend.records.cancel(job.id, terminate=terminate)
+    if not terminate:
+        kill_all(worker)
+        start()
+
+    record = transactional_runs.ended(job.id)
+    assert record.state is JobState.SUCCESS
+    assert transactional_runs.effects(job.id) == [record.result]
 
 
 def test_the_second_answer_is_the_first_one(
