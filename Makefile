@@ -35,6 +35,10 @@ format: $(VENV)/.dev ## format the code
 bench: $(VENV)/.dev ## the measures that need no data from elsewhere
 	$(BIN)/python -m bench.onboarding
 	$(BIN)/python -m bench.matching
+	$(BIN)/python -m bench.reconciling
+
+bench-reconciling: $(VENV)/.dev ## what the reconciler and a queued job cost, with a million jobs queued
+	$(BIN)/python -m bench.reconciling
 
 bench-matching: $(VENV)/.dev ## match the Abt-Buy catalogues through the API: make bench-matching DATA=folder
 	$(BIN)/python -m bench.matching.through_api --data $(DATA)

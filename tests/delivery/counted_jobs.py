@@ -104,11 +104,12 @@ class DyingTask(ContextTask):
 
 
 @shared_task(name="test.retry_and_die", bind=True, base=DyingTask)
-def retry_and_die(self: Task, label: str) -> str:
-    """Retry once, at once; in a pool that runs jobs in the worker's own process the worker dies with it."""
-    mark(STARTS, label)
+def retry_and_die(self: Task, label: str, folder: str) -> str:
+    """Retry once, at once, then run until told; in a pool of the worker's own process the worker dies with it."""
+    run = count_start(label)
     if self.request.retries == 0:
         raise self.retry(countdown=0)
+    _wait_to_be_told(folder, run)
     return f"retry {self.request.retries}"
 
 

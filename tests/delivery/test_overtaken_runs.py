@@ -75,14 +75,21 @@ def test_a_run_that_was_overtaken_stops_at_its_next_progress_call(
 
 
 def test_a_worker_that_dies_right_after_publishing_a_retry_does_not_have_the_job_run_twice(
-    counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"
+    counting_worker: Callable[..., Worker],
+    celery_app: Celery,
+    marks: Marks,
+    broker: "Redis[bytes]",
+    tmp_path: Path,
 ) -> None:
     """The message of the run that asked for the retry was never acknowledged, so it comes back beside the retry."""
     counting_worker("--pool", "solo")
-    result = celery_app.send_task("test.retry_and_die", ("a",))
+    result = celery_app.send_task("test.retry_and_die", ("a", str(tmp_path)))
     wait_until(lambda: marks.ends("a-died") == 1)
 
-    counting_worker("--pool", "solo")
+    other = counting_worker("--pool", "threads", "--concurrency", "2")
+    wait_until(lambda: marks.starts("a") == 2)
+    wait_until(lambda: "this delivery of it is skipped" in other.log or marks.starts("a") == 3, timeout=60)
+    (tmp_path / "go 2").touch()
 
     assert result.get(timeout=60) == "retry 1"
     wait_until(lambda: broker.hlen("unacked") == broker.llen("default") == 0, what="an empty queue")
