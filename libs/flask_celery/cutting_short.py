@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from libs.flask_celery.giving_back import give_back_all, show_waiting, withhold_running
-from libs.flask_celery.redis_steps import consumer_channel
+from libs.flask_celery.worker_steps import consumer_channel
 
 logger = logging.getLogger(__name__)
 

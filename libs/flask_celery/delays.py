@@ -5,7 +5,6 @@ of some worker's memory, and a restart delivers all of them again. Here a worker
 """
 
 import logging
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from libs.flask_celery.place_scripts import PROMOTE
-from libs.flask_celery.redis_steps import RedisStep, consumer_channel
+from libs.flask_celery.worker_steps import RedisStep, ThreadStep, consumer_channel
 
 logger = logging.getLogger(__name__)
 
@@ -37,26 +36,13 @@ def due_at(headers: Mapping[str, Any]) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-class DelayKeeper(RedisStep):
+class DelayKeeper(RedisStep, ThreadStep):
     """Each worker queues what is due, whoever's it is; the script sees to it that each message is queued once."""
 
-    def __init__(self, worker: Any, **options: Any) -> None:
-        self._stopping = threading.Event()
-        super().__init__(worker, **options)
-
-    def start(self, worker: Any) -> None:
-        """Begin looking."""
-        threading.Thread(target=self._run, args=(worker,), name="delay-keeper", daemon=True).start()
-
-    def stop(self, worker: Any) -> None:
-        """Look no more; the other workers do."""
-        self._stopping.set()
-
-    terminate = stop
-
-    def _run(self, worker: Any) -> None:
+    def run(self, worker: Any) -> None:
+        """Look, and look again."""
         sleep = 0.0
-        while not self._stopping.wait(sleep):
+        while not self.stopping.wait(sleep):
             sleep = LONGEST_SLEEP
             channel = consumer_channel(worker)
             if channel is None:  # starting, or connecting again

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from libs.flask_celery.delivery_scripts import ACK, RENEW
 from libs.flask_celery.parking import release_quarantined
-from libs.flask_celery.redis_steps import RedisStep, consumer_channel
+from libs.flask_celery.worker_steps import RedisStep, ThreadStep, consumer_channel
 
 logger = logging.getLogger(__name__)
 
@@ -54,29 +54,14 @@ class UnsentAcks:
 unsent_acks = UnsentAcks()
 
 
-class LeaseKeeper(RedisStep):
+class LeaseKeeper(RedisStep, ThreadStep):
     """Renews the worker's leases from a thread of its own, so that a busy event loop does not lose them."""
 
-    def __init__(self, worker: Any, **options: Any) -> None:
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
-        super().__init__(worker, **options)
-
-    def start(self, worker: Any) -> None:
-        """Begin renewing."""
-        self._thread = threading.Thread(target=self._run, args=(worker,), name="lease-keeper", daemon=True)
-        self._thread.start()
-
-    def stop(self, worker: Any) -> None:
-        """Renew until the pool has drained: this step stops after it."""
-        self._stopping.set()
-
-    terminate = stop
-
-    def _run(self, worker: Any) -> None:
+    def run(self, worker: Any) -> None:
+        """Look, and look again."""
         options = worker.app.conf.broker_transport_options or {}
         interval = float(options.get("visibility_timeout", Channel.visibility_timeout)) / RENEWALS_PER_TIMEOUT
-        while not self._stopping.wait(interval):
+        while not self.stopping.wait(interval):
             channel = consumer_channel(worker)
             if channel is None:  # starting, or connecting again
                 continue

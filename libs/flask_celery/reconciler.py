@@ -1,12 +1,10 @@
 """The worker's step that reconciles: one worker of a deployment at a time, from a thread of its own."""
 
 import logging
-import threading
 import time
 from datetime import timedelta
 from typing import Any
 
-from celery import bootsteps
 from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 from redis.exceptions import LockError, RedisError
@@ -17,7 +15,7 @@ from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.completions import forget_completions
 from libs.flask_celery.lease import RENEWALS_PER_TIMEOUT
 from libs.flask_celery.reconcile import GRACE, Reconciliation, publish_again
-from libs.flask_celery.redis_steps import consumer_channel
+from libs.flask_celery.worker_steps import ThreadStep, consumer_channel
 
 logger = logging.getLogger(__name__)
 
@@ -28,24 +26,11 @@ FORGET_INTERVAL = 600.0
 MOST_FORGOTTEN = 1_000
 
 
-class Reconciler(bootsteps.StartStopStep):  # type: ignore[misc]
+class Reconciler(ThreadStep):
     """Looks for lost jobs as often as leases are renewed."""
 
-    def __init__(self, worker: Any, **options: Any) -> None:
-        self._stopping = threading.Event()
-        super().__init__(worker, **options)
-
-    def start(self, worker: Any) -> None:
-        """Begin looking."""
-        threading.Thread(target=self._run, args=(worker,), name="reconciler", daemon=True).start()
-
-    def stop(self, worker: Any) -> None:
-        """Look no more; another worker will."""
-        self._stopping.set()
-
-    terminate = stop
-
-    def _run(self, worker: Any) -> None:
+    def run(self, worker: Any) -> None:
+        """Look, and look again."""
         options = worker.app.conf.broker_transport_options or {}
         timeout = float(options.get("visibility_timeout", Channel.visibility_timeout))
         interval, grace = timeout / RENEWALS_PER_TIMEOUT, timeout * GRACE
@@ -55,7 +40,7 @@ class Reconciler(bootsteps.StartStopStep):  # type: ignore[misc]
         )
         reconciliation = Reconciliation(worker.app, grace=grace)
         forget_at = 0.0
-        while not self._stopping.wait(interval):
+        while not self.stopping.wait(interval):
             try:
                 if _is_leader(lock):
                     channel = consumer_channel(worker)

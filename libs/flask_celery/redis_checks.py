@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from libs.flask_celery.redis_steps import RedisStep
+from libs.flask_celery.worker_steps import RedisStep
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from celery.worker import state
 
 from libs.flask_celery.cutting_short import cut_short
 from libs.flask_celery.giving_back import give_back_waiting
-from libs.flask_celery.redis_steps import consumer_channel
+from libs.flask_celery.worker_steps import consumer_channel
 
 logger = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ then, which Celery's ``revoke(terminate=True)``, a broadcast, does not. Looked f
 """
 
 import logging
-import threading
 from typing import Any
 
-from celery import bootsteps
 from celery.worker import state
 from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import RedisError
+
+from libs.flask_celery.worker_steps import ThreadStep
 
 logger = logging.getLogger(__name__)
 
@@ -19,27 +19,17 @@ logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 
 
-class Terminator(bootsteps.StartStopStep):  # type: ignore[misc]
+class Terminator(ThreadStep):
     """Each worker ends what it runs itself. Asks the result database, so the broker may be any."""
 
     def __init__(self, worker: Any, **options: Any) -> None:
-        self._stopping = threading.Event()
         self._asked: set[str] = set()
         super().__init__(worker, **options)
 
-    def start(self, worker: Any) -> None:
-        """Begin looking."""
-        threading.Thread(target=self._run, args=(worker,), name="terminator", daemon=True).start()
-
-    def stop(self, worker: Any) -> None:
-        """Look no more."""
-        self._stopping.set()
-
-    terminate = stop
-
-    def _run(self, worker: Any) -> None:
+    def run(self, worker: Any) -> None:
+        """Look, and look again."""
         backend = worker.app.backend
-        while not self._stopping.wait(INTERVAL):
+        while not self.stopping.wait(INTERVAL):
             try:
                 wanted = {bytes_to_str(task_id) for task_id in backend.client.zrange(backend.keys.terminate, 0, -1)}
             except (RedisError, OSError) as error:
