@@ -29,10 +29,10 @@ from sqlalchemy import func, select
 from app.api_keys import Scope, create_key
 from app.extensions import Base, db
 from config import BROKER_DATABASE, RESULT_DATABASE, load_config
+from libs.flask_celery.accept_script import ACCEPTED
 from libs.flask_celery.backend import JobBackend
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of
-from libs.flask_celery.scripts import ACCEPTED
 from tests.conftest import ROOT, RedisServer, Worker, built_app, wait_until
 
 API = "/api/1.0"

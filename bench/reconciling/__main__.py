@@ -17,11 +17,11 @@ from uuid import uuid4
 from flask import Flask
 from redis import Redis
 
+from libs.flask_celery.accept_script import ACCEPT
 from libs.flask_celery.acceptance import Acceptance
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.reconcile import Reconciliation
-from libs.flask_celery.scripts import ACCEPT
 from tests.installation import an_installation
 
 PASSES = 15

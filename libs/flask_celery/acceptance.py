@@ -14,6 +14,7 @@ from typing import Any
 
 from kombu.utils.json import dumps
 
+from libs.flask_celery.accept_script import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
 from libs.flask_celery.errors import (
     AlreadySubmittedError,
     IdempotencyConflictError,
@@ -24,7 +25,6 @@ from libs.flask_celery.errors import (
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import compacted
 from libs.flask_celery.record_fields import pending_meta
-from libs.flask_celery.scripts import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
 
 #: The header with a run's fence: put in at delivery, and carried by what a run publishes in its own job's name.
 FENCE_HEADER = "taskgate_fence"

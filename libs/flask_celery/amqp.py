@@ -15,12 +15,12 @@ from celery.app.amqp import AMQP, task_message
 from kombu.utils import cached_property
 
 from libs.flask_celery import rabbitmq
+from libs.flask_celery.accept_script import ACCEPTED, KNOWN
 from libs.flask_celery.acceptance import FENCE_HEADER, FIRST_HEADER
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
 from libs.flask_celery.queue_names import DeploymentQueues
-from libs.flask_celery.scripts import ACCEPTED, KNOWN
 from libs.flask_celery.transport import OPTION
 
 if TYPE_CHECKING:

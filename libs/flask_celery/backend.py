@@ -18,13 +18,14 @@ from celery.backends.redis import SentinelBackend
 from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 
+from libs.flask_celery.accept_script import OVERTAKEN
 from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
+from libs.flask_celery.record_scripts import STORE, STORED
 from libs.flask_celery.records import JobRecords
-from libs.flask_celery.scripts import OVERTAKEN, STORE, STORED
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
@@ -41,7 +42,6 @@ class JobBackendMixin(LedgerMixin):
         self.keys = RecordKeys(bytes_to_str(self.task_keyprefix).removesuffix("celery-task-meta-"))
         self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
         self.records = JobRecords(self)
-        self._store_script = self.client.register_script(STORE)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""
@@ -170,9 +170,7 @@ class JobBackendMixin(LedgerMixin):
             ),
             *(publication, fence),
         ]
-        outcome, cancel, before = self.ensure(
-            self.run_record_script, (self._store_script, task_id, arguments), **retry_policy
-        )
+        outcome, cancel, before = self.ensure(self.run_record_script, (STORE, task_id, arguments), **retry_policy)
         if request is not None:
             request.reported = True
             request.overtaken = outcome == OVERTAKEN

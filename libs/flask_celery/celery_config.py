@@ -148,6 +148,11 @@ def _worker_settings() -> dict[str, Any]:
         # So are a job's retries and the jobs that it publishes. Celery gives up after less than a second, and a retry
         # that could not be published ends its job (celery/app/task.py, retry).
         "task_publish_retry_policy": {"max_retries": PATIENCE, "interval_step": 0.2, "interval_max": 1},
+        "result_backend_transport_options": {
+            "retry_policy": {"max_retries": PATIENCE, "interval_start": 0, "interval_step": 0.2, "interval_max": 1}
+        },
+        # A Redis that answers and takes no writes for now (no disk, no replicas) is waited for as an absent one.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             # What a publish waits for its connection, before the policy above comes into play (kombu/connection.py,
             # default_channel).

@@ -6,7 +6,6 @@ on a *wake list* of its queues, where every publish of this library leaves a tok
 Stock clients leave none; their messages are seen when the wait ends, within :data:`IDLE_WAIT`.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from libs.flask_celery.acceptance import FENCE_HEADER
 from libs.flask_celery.claimed import ClaimedMessages
@@ -27,15 +26,16 @@ from libs.flask_celery.delays import due_at
 from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, RESTORE
 from libs.flask_celery.parking import park_unreadable
 from libs.flask_celery.place_scripts import PURGE, PURGED, order_key, wake_key
+from libs.flask_celery.readable import check_envelope
+from libs.flask_celery.server_script import RedisRefusesError, run_script, script_sha
 
 logger = logging.getLogger(__name__)
 
+#: Seconds by which a worker's clock may be ahead of the server's.
+_CLOCK_SKEW = 3600.0
+
 #: Longest wait, in seconds, for a token; what a stock client's message may wait at an idle worker.
 IDLE_WAIT = 0.25
-
-
-#: What EVALSHA knows the script by.
-_CLAIM_SHA = hashlib.sha1(CLAIM.encode(), usedforsecurity=False).hexdigest()
 
 
 class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
@@ -79,8 +79,8 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             return delivered | {self._claim_tag}
 
     def run_script(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        """Run one of the scripts that move messages, in this deployment."""
-        return self.plain_client.register_script(script)(keys=keys, args=[*arguments, self.global_keyprefix])
+        """Run one of the scripts that move messages, in this deployment. Raises: as ``server_script.run_script``."""
+        return run_script(self.plain_client, script, keys, [*arguments, self.global_keyprefix])
 
     # Consuming: kombu's poller calls _brpop_start to send a command and _brpop_read when its reply has come.
 
@@ -102,7 +102,7 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         self._claim_tag = str(uuid4())
         lists = [self.prefixed(self._q_for_pri(queue, step)) for step in self.priority_steps for queue in queues]
         keys = [*self.lease_keys, *lists]
-        command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", _CLAIM_SHA)
+        command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", script_sha(CLAIM))
         self._waits_for_token = False
         self._brpop_sent_at = time.monotonic()
         self.client.connection.send_command(
@@ -126,6 +126,10 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             self._in_poll = None
             connection.disconnect()
             raise
+        except ResponseError as refusal:
+            # Whatever it is, a claim that got no answer is over, and closing this channel must not wait for one.
+            self._in_poll = None
+            raise RedisRefusesError(str(refusal)) from refusal
         if self._closing:
             self._in_poll = None
             if not self._waits_for_token and reply:
@@ -150,10 +154,10 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         try:
             payload = loads(bytes_to_str(message))
             payload["properties"]["delivery_tag"] = self._claim_tag
-            payload["properties"]["delivery_info"]["exchange"]
-            payload["body"]
+            check_envelope(payload)
             payload["headers"][FENCE_HEADER] = fence
-            is_early = due_at(payload["headers"]) > time.time() + 1 and bool(payload["headers"].get("id"))
+            # By this host's clock, to ask the server only about what may be early; its clock decides.
+            is_early = bool(due_at(payload["headers"]) > time.time() - _CLOCK_SKEW and payload["headers"].get("id"))
         except Exception as error:
             # One unreadable message must not stop the worker, whatever is wrong with it.
             logger.exception("A message of queue %s cannot be read; it is parked among the dead letters", queue)
@@ -161,16 +165,17 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             return
         if queue in self._no_ack_queues:  # nobody will acknowledge it, so its lease would give it back
             self.run_script(ACK, self.lease_keys, [self._claim_tag, ""])
-        if is_early:
-            self._delay_claimed(message, queue, payload)
-            return
-        self.connection._deliver(payload, queue)
+        if not (is_early and self._delay_claimed(message, queue, payload)):
+            self.connection._deliver(payload, queue)
 
-    def _delay_claimed(self, message: bytes, queue: str, payload: dict[str, Any]) -> None:
-        """A stock client queued a message for later: it waits in Redis, not in a worker's memory."""
+    def _delay_claimed(self, message: bytes, queue: str, payload: dict[str, Any]) -> bool:
+        """A stock client queued a message for later: it waits in Redis, not in a worker's memory.
+
+        Returns: False when it is due by the server's clock.
+        """
         keys = [*self.lease_keys, self.list_for(queue, payload)]
         headers = payload["headers"]
-        self.run_script(DELAY, keys, [self._claim_tag, queue, headers["id"], message, due_at(headers)])
+        return bool(self.run_script(DELAY, keys, [self._claim_tag, queue, headers["id"], message, due_at(headers)]))
 
     def restore(self, tag: str, held: str, *, score: str = "") -> bool:
         """Put a leased message back at the head of its queues. Returns: False when somebody else was first."""
@@ -205,11 +210,6 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             self.run_script(PURGE, [name, self.prefixed(f"{PURGED}-{uuid4()}")], []) for name in self.lists_of(queue)
         ]
         return sum(purged)
-
-    def forget_order(self, queue: str, task_id: str) -> None:
-        """A task that the queue should hold, and does not, need not be looked for."""
-        for name in self.lists_of(queue):
-            self.plain_client.zrem(order_key(name), task_id)
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         super()._delete(queue, *args, **kwargs)

@@ -16,6 +16,7 @@ from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_invalid, quarantine
 from libs.flask_celery.rabbitmq import HeldTooLongError
+from libs.flask_celery.readable import check_task
 
 logger = logging.getLogger(__name__)
 
@@ -41,15 +42,6 @@ class BriefDrains:
         if is_stopping():
             raise TimeoutError
         return self._connection.drain_events(timeout=min(timeout, _LONGEST_DRAIN))
-
-
-def check_readable(message: Any) -> None:
-    """Raises: anything, when this is no message of protocol 2 as Celery reads it without a check of its own."""
-    if not isinstance(message.headers["id"], str):
-        raise InvalidTaskError("Its id is no text.")
-    args, kwargs, _ = message.payload  # decoded once; Celery uses it, too
-    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
-        raise InvalidTaskError("Its arguments are no list and no object.")
 
 
 class JobConsumer(Consumer):  # type: ignore[misc]
@@ -81,7 +73,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         def receive_if_readable(message: Any) -> None:
             try:
                 if (message.headers or {}).get("task") in self.app.tasks:
-                    check_readable(message)
+                    check_task(message)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is this message's
                 self.on_invalid_task(None, message, error)
                 return

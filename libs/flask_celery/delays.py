@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from libs.flask_celery.place_scripts import PROMOTE
+from libs.flask_celery.server_script import run_script
 from libs.flask_celery.worker_steps import RedisStep, ThreadStep, consumer_channel
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,7 @@ class DelayKeeper(RedisStep, ThreadStep):
                 continue
             try:
                 with Redis(connection_pool=channel.pool) as client:
-                    script = client.register_script(PROMOTE)
-                    until_next = script(args=[_AT_ONCE, channel.global_keyprefix])
+                    until_next = run_script(client, PROMOTE, [], [_AT_ONCE, channel.global_keyprefix])
             except (RedisError, OSError) as error:
                 logger.warning("Delayed jobs could not be queued: %r", error)
             except Exception:

@@ -38,12 +38,14 @@ let_go(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
 )
 
 #: Takes a message off its worker and keeps it aside until its time. KEYS: 1 unacked_index, 2 unacked, 3 the list.
-#: ARGV: 1 tag, 2 queue, 3 task id, 4 message, 5 eta.
+#: ARGV: 1 tag, 2 queue, 3 task id, 4 message, 5 eta. Returns 0 when that is no longer to come.
 DELAY = (
     PLACES
     + """
+if tonumber(ARGV[5]) <= now + 1 then return 0 end
+delay(KEYS[3], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 let_go(KEYS[1], KEYS[2], ARGV[1], ARGV[3])
-put(KEYS[3], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]))
+return 1
 """
 )
 
@@ -74,7 +76,8 @@ EXPIRED = (
 local looks, timeout = key('taskgate-looks'), tonumber(ARGV[1])
 local known = redis.call('HMGET', looks, 'since', 'last')
 local since = tonumber(known[1] or now)
-if now - tonumber(known[2] or 0) > timeout / 2 then since = now end
+local last = tonumber(known[2] or 0)
+if now - last > timeout / 2 or last > now or since > now then since = now end  -- also when the clock was set back
 redis.call('HSET', looks, 'since', string.format('%.6f', since), 'last', string.format('%.6f', now))
 if now - since < timeout then return {} end
 local found = {}

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from libs.flask_celery.delivery_scripts import ACK, RENEW
 from libs.flask_celery.parking import release_quarantined
+from libs.flask_celery.server_script import run_script
 from libs.flask_celery.worker_steps import RedisStep, ThreadStep, consumer_channel
 
 logger = logging.getLogger(__name__)
@@ -85,11 +86,10 @@ def renew(channel: Any) -> list[str]:
     tags = list(channel.held_tags() | running_tags())
     with Redis(connection_pool=channel.pool) as client:
         _send(unsent_acks.take(), channel, client)
-        script = client.register_script(RENEW)
         lost: list[str] = []
         for start in range(0, len(tags), _TAGS_PER_CALL):
             arguments = [*tags[start : start + _TAGS_PER_CALL], channel.global_keyprefix]
-            gone = script(keys=[channel.lease_keys[0]], args=arguments)
+            gone = run_script(client, RENEW, [channel.lease_keys[0]], arguments)
             lost += [tag.decode() if isinstance(tag, bytes) else tag for tag in gone]
     if lost:
         # Also seen when a job ended between the list and the call, which is harmless.
@@ -99,11 +99,10 @@ def renew(channel: Any) -> list[str]:
 
 def _send(acknowledged: dict[str, str], channel: Any, client: Redis) -> None:
     """Send them, or keep for later what could not be sent."""
-    script = client.register_script(ACK)
     while acknowledged:
         tag, task_id = acknowledged.popitem()
         try:
-            script(keys=channel.lease_keys, args=[tag, task_id, channel.global_keyprefix])
+            run_script(client, ACK, channel.lease_keys, [tag, task_id, channel.global_keyprefix])
         except (RedisError, OSError):
             for unsent, unsent_id in {**acknowledged, tag: task_id}.items():
                 unsent_acks.add(unsent, unsent_id)

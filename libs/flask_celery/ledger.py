@@ -9,11 +9,13 @@ from celery.backends.redis import RedisBackend
 from celery.exceptions import TaskRevokedError
 from kombu.utils.encoding import bytes_to_str
 
+from libs.flask_celery.accept_script import ACCEPT
 from libs.flask_celery.acceptance import Acceptance, position_of, terms_now
 from libs.flask_celery.errors import UnknownJobError
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
-from libs.flask_celery.scripts import ACCEPT, CANCEL, LET_GO, WITHDRAW
+from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState
 
 #: Greater than any publication's number.
@@ -31,24 +33,17 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
     keys: RecordKeys
     retention: int  # seconds for which an expired job's id is still known
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._accept_script = self.client.register_script(ACCEPT)
-        self._cancel_script = self.client.register_script(CANCEL)
-        self._let_go_script = self.client.register_script(LET_GO)
-        self._withdraw_script = self.client.register_script(WITHDRAW)
-
-    def run_record_script(self, script: Any, task_id: str, arguments: Sequence[Any]) -> Any:
+    def run_record_script(self, script: str, task_id: str, arguments: Sequence[Any]) -> Any:
         """Run one of the scripts that take a job's record and ledger."""
         keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
-        return script(keys=keys, args=[*arguments, self.keys.prefix])
+        return run_script(self.client, script, keys, [*arguments, self.keys.prefix])
 
     def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
         """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""
         acceptance = Acceptance(message, queue, self.keys.prefix)
         database = self.connparams["db"]
         arguments = acceptance.arguments(push=False, broker_db=database, record_db=database, eta=0)
-        answer = self.ensure(self._accept_script, ([""], [*arguments, self.keys.prefix]))
+        answer = self.ensure(run_script, (self.client, ACCEPT, [""], [*arguments, self.keys.prefix]))
         return acceptance.settle(tuple(answer))
 
     def published(self, task_id: str) -> None:
@@ -60,12 +55,13 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
 
         Its message may have arrived all the same, so for a while the ledger goes on saying that it must not run.
         """
-        self.run_record_script(self._withdraw_script, task_id, [task_id, terms_now().idempotency, self._keep(0)])
+        self.run_record_script(WITHDRAW, task_id, [task_id, terms_now().idempotency, self._keep(0)])
 
     def let_go(self, request: Any) -> None:
         """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue."""
-        publication, _ = position_of(request)
-        self.ensure(self.run_record_script, (self._let_go_script, request.id, [request.id, publication]))
+        self.ensure(
+            self.run_record_script, (LET_GO, request.id, [request.id, *position_of(request), *self._kept_for()])
+        )
 
     def cancel(self, task_id: str, *, terminate: bool = False) -> tuple[str, str]:
         """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
@@ -74,7 +70,7 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         meta.update(self._known_fields(task_id), task_id=task_id)
         ttl: int = self.expires or 0
         arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), now_ms(), "1" if terminate else ""]
-        outcome, state = self.run_record_script(self._cancel_script, task_id, arguments)
+        outcome, state = self.run_record_script(CANCEL, task_id, arguments)
         return outcome.decode(), state.decode()
 
     def cancel_requested(self, task_id: str) -> bool:
@@ -93,7 +89,11 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
 
     def count_out(self, task_id: str) -> None:
         """The job is not waited for any more, whatever its last publication was."""
-        self.run_record_script(self._let_go_script, task_id, [task_id, _ANY_PUBLICATION])
+        self.run_record_script(LET_GO, task_id, [task_id, _ANY_PUBLICATION, 0, *self._kept_for()])
+
+    def _kept_for(self) -> tuple[int, int]:
+        """How long a record that nobody will end is kept, and now, both in ms."""
+        return self._keep(self.expires or 0), now_ms()
 
     def _keep(self, ttl: int) -> int:
         return (ttl + self.retention) * 1000

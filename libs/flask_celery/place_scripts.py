@@ -61,7 +61,18 @@ local function order_of(list) return list .. ':taskgate-order' end
 local function id_of(message)
   local _, last = string.find(message, '"id": "', 1, true)
   if not last then _, last = string.find(message, '"id"%s*:%s*"') end
-  return last and string.match(message, '^[^"\\\\]+', last + 1)
+  if not last then return nil end
+  local at, quote = last + 1, nil
+  repeat  -- to the quote that no backslash escapes
+    quote = string.find(message, '["\\\\]', at)
+    at = quote and quote + 2
+  until not quote or string.byte(message, quote) == 34
+  local id = quote and string.sub(message, last + 1, quote - 1) or ''
+  if string.find(id, '\\\\', 1, true) then
+    local read, list = pcall(cjson.decode, '["' .. id .. '"]')
+    id = read and list[1] or ''
+  end
+  return id ~= '' and id or nil
 end
 
 -- Wakes one idle worker. Bounded: a busy worker looks for itself, so more tokens wake nobody.
@@ -119,6 +130,7 @@ end
 
 -- Takes a message off the worker that has it.
 local function let_go(index, unacked, tag, id)
+  if id == '' then id = id_of(redis.call('HGET', unacked, tag) or '') end
   redis.call('ZREM', index, tag)
   redis.call('HDEL', unacked, tag)
   if id and redis.call('HGET', key('taskgate-held'), id) == tag then redis.call('HDEL', key('taskgate-held'), id) end
@@ -140,11 +152,12 @@ PROMOTE = (
     PLACES
     + """
 local delayed, messages = key('taskgate-delayed'), key('taskgate-delayed-messages')
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', whole(now), 'LIMIT', 0, ARGV[1])) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', string.format('%.6f', now), 'LIMIT', 0, ARGV[1])) do
   local held = redis.call('HGET', messages, id)
   if held then
     local list, queue, first, message = string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n(.*)$')
-    put(list, queue, id, message, 0, first)
+    local pushed = put(list, queue, id, message, 0, first)
+    if type(pushed) ~= 'number' then break end  -- a full Redis takes it later
     redis.call('HDEL', messages, id)
   end
   redis.call('ZREM', delayed, id)

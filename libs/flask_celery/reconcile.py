@@ -6,7 +6,7 @@ between the record and the publish to another kind of broker. Clients have been 
 
 A job is put back when it has been in no place for :data:`GRACE` visibility timeouts: by then a stock worker has
 registered what it popped, or is dead. Should it turn up twice nevertheless, the second run to start is the one that
-counts (see ``scripts``).
+counts (see ``record_scripts``).
 """
 
 import logging
@@ -17,12 +17,12 @@ from uuid import uuid4
 
 from celery import states
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.errors import ExpiredJobError, FinalJobError, UnknownJobError
 from libs.flask_celery.message_copy import expanded
-from libs.flask_celery.place_scripts import PURGED
+from libs.flask_celery.place_scripts import LISTS, PURGED, order_key
 from libs.flask_celery.reconcile_scripts import LOCATED, MISSING, NOWHERE, PUT_BACK
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 GRACE = 2.0
 
 #: Missing messages of one list that one pass looks at.
-_PER_LIST = 200
+_PER_LIST = 10_000
 
 #: Unfinished jobs that one step of the walk looks at, and steps of one pass when the numbers say that some are lost.
 _PER_STEP = 1_000
@@ -56,21 +56,20 @@ class Reconciliation:
     def run(self, channel: "ClaimingChannelMixin") -> list[str]:
         """Look once. Returns: the ids of the jobs that were put back."""
         self._cancel_purged(channel)
-        missing = {
-            *self._missing_in_lists(channel),
-            *self._missing_anywhere(channel),
-            *self._nowhere(channel, list(self._missing_since)[:_PER_STEP]),
-        }
+        in_lists = list(self._missing_in_lists(channel))
+        missing = {*in_lists, *self._missing_anywhere(channel), *self._nowhere(channel, list(self._missing_since))}
         now = time.monotonic()
         known = {task_id: since for task_id, since in self._missing_since.items() if task_id in missing}
         self._missing_since = dict.fromkeys(missing, now) | known
-        lost = [task_id for task_id, since in self._missing_since.items() if now - since >= self._grace]
-        return self._put_back(channel, lost) if lost else []
+        lost = {task_id for task_id, since in self._missing_since.items() if now - since >= self._grace}
+        # Each is put at the end where messages are taken, so those of a list come in the reverse of its order.
+        in_order = [*(lost - set(in_lists)), *(task_id for task_id in reversed(in_lists) if task_id in lost)]
+        return self._put_back(channel, in_order) if in_order else []
 
     def _missing_in_lists(self, channel: "ClaimingChannelMixin") -> Iterable[str]:
-        for queue in tuple(channel.active_queues):
-            for list_name in channel.lists_of(queue):
-                yield from map(bytes_to_str, channel.run_script(MISSING, [list_name], [_PER_LIST]))
+        """Of all queues: the worker that looks may consume others than the one that has lost something."""
+        for list_name in channel.plain_client.smembers(channel.prefixed(LISTS)):
+            yield from map(bytes_to_str, channel.run_script(MISSING, [bytes_to_str(list_name)], [_PER_LIST]))
 
     def _missing_anywhere(self, channel: "ClaimingChannelMixin") -> Iterable[str]:
         """A step of an endless walk through all unfinished jobs; more steps when there are more than messages."""
@@ -78,17 +77,18 @@ class Reconciliation:
         some_are_lost = self._backend.client.zcard(unfinished) > channel.run_script(LOCATED, [], [])
         for _ in range(_MOST_STEPS if some_are_lost else 1):
             self._cursor, entries = self._backend.client.zscan(unfinished, self._cursor, count=_PER_STEP)
-            if entries:
-                yield from self._nowhere(channel, [bytes_to_str(task_id) for task_id, _ in entries])
+            yield from self._nowhere(channel, [bytes_to_str(task_id) for task_id, _ in entries])
             if self._cursor == 0:
                 return
 
-    def _nowhere(self, channel: "ClaimingChannelMixin", task_ids: list[str]) -> list[str]:
-        return [bytes_to_str(task_id) for task_id in channel.run_script(NOWHERE, [], task_ids)]
+    def _nowhere(self, channel: "ClaimingChannelMixin", task_ids: list[str]) -> Iterable[str]:
+        for start in range(0, len(task_ids), _PER_STEP):
+            some = task_ids[start : start + _PER_STEP]
+            yield from map(bytes_to_str, channel.run_script(NOWHERE, [channel.lease_keys[1]], some))
 
     def _put_back(self, channel: "ClaimingChannelMixin", lost: Iterable[str]) -> list[str]:
         # kombu registers what a stock worker has popped by tag, so its tasks are found by looking at all.
-        held = "\n".join(map(bytes_to_str, channel.plain_client.hvals(channel.lease_keys[1])))
+        held = {_task_id(entry) for entry in channel.plain_client.hvals(channel.lease_keys[1])}
         put_back = []
         for task_id in lost:
             if task_id in held or self._runs_on_a_stock_worker(task_id):
@@ -112,7 +112,7 @@ class Reconciliation:
         message["properties"]["delivery_tag"] = str(uuid4())
         list_name = channel.list_for(queue, message)
         arguments = [task_id, queue, dumps(message), due_at(message["headers"])]
-        return bool(channel.run_script(PUT_BACK, [list_name], arguments))
+        return bool(channel.run_script(PUT_BACK, [list_name, channel.lease_keys[1]], arguments))
 
     def _is_over(self, task_id: str) -> bool:
         """Also when a stock worker has ended it, which tells the record alone."""
@@ -131,8 +131,8 @@ class Reconciliation:
 
     def _forget(self, channel: "ClaimingChannelMixin", task_id: str) -> None:
         self._backend.count_out(task_id)
-        for queue in tuple(channel.active_queues):
-            channel.forget_order(queue, task_id)
+        for list_name in channel.plain_client.smembers(channel.prefixed(LISTS)):
+            channel.plain_client.zrem(order_key(bytes_to_str(list_name)), task_id)
 
     def _cancel_purged(self, channel: "ClaimingChannelMixin") -> None:
         """``celery purge`` means that the jobs shall not run; whoever waits for one is told so."""
@@ -149,6 +149,14 @@ class Reconciliation:
             self._backend.records.cancel(task_id)
         except (FinalJobError, UnknownJobError) as error:
             logger.debug("Nothing to cancel: %s", error)
+
+
+def _task_id(held: bytes | str) -> str | None:
+    """Of an entry of kombu's ``unacked``; None for what is no task message."""
+    try:
+        return str(loads(bytes_to_str(held))[0]["headers"]["id"])
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def publish_again(celery_app: "Celery", *, older_than: float) -> list[str]:

@@ -31,8 +31,15 @@ return redis.call('ZRANGEBYSCORE', order_of(KEYS[1]), '-inf', bound, 'LIMIT', 0,
 
 _IS_SOMEWHERE = """
 local lists = redis.call('SMEMBERS', key('taskgate-lists'))
-local function is_elsewhere(id)
-  return redis.call('HEXISTS', key('taskgate-held'), id) == 1 or redis.call('ZSCORE', key('taskgate-delayed'), id)
+local function is_held(id, unacked)
+  local tag = redis.call('HGET', key('taskgate-held'), id)
+  if not tag then return false end
+  if redis.call('HEXISTS', unacked, tag) == 1 then return true end
+  redis.call('HDEL', key('taskgate-held'), id)  -- a stock worker has given it back, which knows nothing of this
+  return false
+end
+local function is_elsewhere(id, unacked)
+  return is_held(id, unacked) or redis.call('ZSCORE', key('taskgate-delayed'), id)
     or redis.call('HEXISTS', key('taskgate-quarantined'), id) == 1
 end
 local function list_of(id)
@@ -42,7 +49,7 @@ local function list_of(id)
 end
 """
 
-#: Of some tasks, those whose message is in no place. ARGV: their ids. Returns the ids of those.
+#: Of some tasks, those whose message is in no place. KEYS: 1 unacked. ARGV: their ids. Returns the ids of those.
 NOWHERE = (
     PLACES
     + _IS_SOMEWHERE
@@ -50,7 +57,7 @@ NOWHERE = (
 local nowhere = {}
 for place = 1, #ARGV - 1 do
   local id = ARGV[place]
-  if not is_elsewhere(id) and not list_of(id) then nowhere[#nowhere + 1] = id end
+  if not is_elsewhere(id, KEYS[1]) and not list_of(id) then nowhere[#nowhere + 1] = id end
 end
 return nowhere
 """
@@ -70,19 +77,25 @@ return count
 )
 
 #: Puts a message back that is in no place, ahead of the others since its turn has passed; looks for itself whether
-#: that is still so. KEYS: 1 its list. ARGV: 1 task id, 2 queue, 3 message, 4 eta. Returns 1 when it was put back.
+#: that is still so. KEYS: 1 its list, 2 unacked. ARGV: 1 task id, 2 queue, 3 message, 4 eta. Returns 1 when it was
+#: put back.
 PUT_BACK = (
     _MISSING
     + _IS_SOMEWHERE
     + """
 local id, eta = ARGV[1], tonumber(ARGV[4])
-if is_elsewhere(id) then return 0 end
+if is_elsewhere(id, KEYS[2]) then return 0 end
 local list = list_of(id)
 if list then
   local bound = missing_below(list)
   if not bound then return 0 end
   local score = redis.call('ZSCORE', order_of(list), id)
   if bound ~= '+inf' and tonumber(score) >= tonumber(string.sub(bound, 2)) then return 0 end
+  if list == KEYS[1] and eta <= now + 1 then  -- it keeps its place in the order: those behind it may be missing too
+    redis.call('RPUSH', list, ARGV[3])
+    wake(ARGV[2])
+    return 1
+  end
   redis.call('ZREM', order_of(list), id)
 end
 if eta > now + 1 then

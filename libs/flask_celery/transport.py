@@ -12,11 +12,11 @@ from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 
+from libs.flask_celery.accept_script import ACCEPT
 from libs.flask_celery.acceptance import FIRST_HEADER, Acceptance
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.place_scripts import PUT
-from libs.flask_celery.scripts import ACCEPT
 
 #: The key of ``broker_transport_options`` under which :class:`RecordPlace` stands.
 OPTION = "job_records"

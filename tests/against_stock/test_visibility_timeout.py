@@ -25,6 +25,9 @@ def let_time_pass(system: System, seconds: int) -> None:
     """Make what is registered as some worker's look as if it had been for longer."""
     for tag, _ in system.broker.zscan_iter("unacked_index"):
         system.broker.zincrby("unacked_index", -seconds, tag)
+    if system.broker.exists("taskgate-looks"):  # and as if other workers had gone on looking
+        system.broker.hincrbyfloat("taskgate-looks", "since", -seconds)
+        system.broker.hset("taskgate-looks", "last", time.time())
 
 
 def is_back(system: System) -> bool:

@@ -1,6 +1,7 @@
 """What was accepted and is in no place is put back in its queue, once; what is in a place is left alone."""
 
 import json
+import time
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from redis import Redis
 
+from libs.flask_celery import reconcile
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delivery_scripts import CLAIM
 from libs.flask_celery.reconcile import Reconciliation
@@ -63,6 +65,80 @@ def test_a_lost_message_is_put_back_when_its_turn_has_come(
             celery_app.backend.count_out(before[0])
 
     assert sorted(put_back) == sorted(jobs[number] for number in lost)
+
+
+def passes_until_quiet(reconciliation: Reconciliation, channel: ClaimingChannelMixin) -> list[str]:
+    put_back: list[str] = []
+    quiet = 0
+    while quiet < 3:
+        found = reconciliation.run(channel)
+        quiet = 0 if found else quiet + 1
+        put_back += found
+        time.sleep(0.02)
+    return put_back
+
+
+def test_a_deleted_list_is_put_back_whole_and_in_its_order(
+    celery_app: Celery, broker: "Redis[bytes]", channel: ClaimingChannelMixin
+) -> None:
+    """Also of a queue that the worker which looks does not consume."""
+    jobs = [celery_app.send_task("test.work", (f"j{number}",), queue="another").id for number in range(50)]
+    broker.delete("another")
+
+    put_back = passes_until_quiet(Reconciliation(celery_app, grace=0.05), channel)
+
+    assert sorted(put_back) == sorted(jobs)
+    restored = [json.loads(message)["headers"]["id"] for message in reversed(broker.lrange("another", 0, -1))]
+    assert restored == jobs == [member.decode() for member in broker.zrange("another:taskgate-order", 0, -1)]
+
+
+def test_more_lost_jobs_than_one_pass_looks_at_all_come_back(
+    celery_app: Celery, broker: "Redis[bytes]", channel: ClaimingChannelMixin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "_PER_STEP", 10)
+    monkeypatch.setattr(reconcile, "_MOST_STEPS", 2)
+    jobs = [celery_app.send_task("test.work", (f"j{number}",)).id for number in range(300)]
+    broker.flushdb()
+    reconciliation = Reconciliation(celery_app, grace=0.5)
+
+    put_back: list[str] = []
+    deadline = time.monotonic() + 30
+    while len(put_back) < 300 and time.monotonic() < deadline:
+        put_back += reconciliation.run(channel)
+        time.sleep(0.02)
+
+    assert sorted(put_back) == sorted(jobs)
+
+
+def test_a_message_is_not_taken_for_another_whose_id_contains_its_own(
+    celery_app: Celery, broker: "Redis[bytes]", channel: ClaimingChannelMixin, reconciliation: Reconciliation
+) -> None:
+    celery_app.send_task("test.work", ("a",), task_id="77")
+    claim(channel)
+    celery_app.send_task("test.work", ("b",), task_id="7")
+    broker.delete("default")
+
+    assert reconciliation.run(channel) == ["7"]
+
+
+def test_a_job_that_a_stock_worker_gave_back_and_ran_leaves_nothing(
+    celery_app: Celery, broker: "Redis[bytes]", channel: ClaimingChannelMixin, reconciliation: Reconciliation
+) -> None:
+    """It knows nothing of what our worker had noted as it took the message."""
+    job = celery_app.send_task("test.work", ("a",)).id
+    tag = claim(channel)
+    broker.hdel("unacked", tag)
+    broker.zrem("unacked_index", tag)
+    backend = celery_app.backend
+    ended = {"status": "SUCCESS", "result": "a", "traceback": None, "children": [], "task_id": job}
+    backend.client.set(backend.keys.meta(job), json.dumps(ended), ex=60)
+
+    reconciliation.run(channel)
+
+    assert broker.hlen("taskgate-held") == 0
+    assert backend.client.zcard(backend.keys.unfinished) == 0
+    assert not backend.client.exists("taskgate-unfinished-by-owner")
+    assert all(backend.client.ttl(key) > 0 for key in (backend.keys.ledger(job), backend.keys.message(job)))
 
 
 def test_nothing_that_is_in_a_place_is_put_back(

@@ -6,8 +6,6 @@ import importlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,9 +22,11 @@ from libs.flask_celery.message_copy import expanded
 from tests.conftest import Worker, wait_until
 from tests.installation import Installation, an_installation
 
-PROBES = ("tests.functional.probe_jobs", "tests.functional.transactional_jobs")
-#: JSON to Celery, which gives back each type as it was.
-TYPED = {"when": datetime(2026, 1, 2, tzinfo=UTC), "price": Decimal("1.50"), "text": "\x00 ü \ud800", "pair": (1, 2)}
+PROBES = (
+    "tests.functional.probe_jobs",
+    "tests.functional.transactional_jobs",
+    "tests.rabbitmq.retrying_jobs",
+)
 
 LOAD_PROBES = ("-I", ",".join(PROBES))
 

@@ -15,7 +15,8 @@ from libs.flask_celery import JobState
 from libs.flask_celery.records import JobFile, JobProgress
 from tests.conftest import Worker, wait_until
 from tests.delivery.test_leases import kill_all
-from tests.functional.job_runs import TYPED, JobRuns, is_sqlite, job_runs, start_probe_worker
+from tests.functional.job_runs import JobRuns, is_sqlite, job_runs, start_probe_worker
+from tests.functional.typed_answer import TYPED
 
 POOLS = ["prefork", "threads", "gevent"]
 

@@ -18,8 +18,8 @@ from sqlalchemy import event, text
 
 from app.extensions import db
 from libs.flask_celery import current_job, job
-from tests.functional.job_runs import TYPED
 from tests.functional.probe_jobs import answer, note, wait_for_go, work_until_cancelled
+from tests.functional.typed_answer import TYPED
 
 BROKEN_OFF = "DO $$ BEGIN RAISE EXCEPTION 'try again' USING ERRCODE = '40001'; END $$"
 
@@ -68,7 +68,7 @@ def happen(self: Task, how: str, run: str) -> None:
         case "collision at commit":
             db.session.execute(text("INSERT INTO probe_children (parent) VALUES ('nobody')"))
         case "slow commit":
-            g.commit_delay = 0.5
+            g.commit_delay = 3.0
         case "hang":
             time.sleep(60)
         case "until cancelled":

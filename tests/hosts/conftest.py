@@ -21,8 +21,8 @@ from config import RESULT_DATABASE
 from libs.local_stack import find_redis_server
 from tests.chaos.append_only_file import written_ends
 from tests.conftest import ROOT, wait_until
-from tests.hosts.host_jobs import FOLDER, HOST
 from tests.hosts.network import Host, a_network, why_not
+from tests.hosts.variables import FOLDER, HOST
 
 #: Seconds.
 VISIBILITY_TIMEOUT = 3.0

@@ -10,10 +10,7 @@ from pathlib import Path
 from marshmallow import Schema, fields
 
 from libs.flask_celery import job
-
-#: The environment variables that name the shared folder and the host.
-FOLDER = "HOSTS_FOLDER"
-HOST = "HOSTS_NAME"
+from tests.hosts.variables import FOLDER, HOST
 
 
 class HostParams(Schema):

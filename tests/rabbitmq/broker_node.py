@@ -141,6 +141,13 @@ class RabbitNode:
         with amqp.Connection(f"127.0.0.1:{self.port}") as connection:
             connection.channel().queue_delete(name)
 
+    def empty_queue(self, name: str) -> None:
+        """Publishers that have declared it need not do so again, as they would if it were dropped."""
+        with amqp.Connection(f"127.0.0.1:{self.port}") as connection:
+            channel = connection.channel()
+            channel.queue_declare(name, durable=True, auto_delete=False)
+            channel.queue_purge(name)
+
     def waiting(self, name: str = "default") -> int:
         """Messages of the queue that are with no worker."""
         with amqp.Connection(f"127.0.0.1:{self.port}") as connection:

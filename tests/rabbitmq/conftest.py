@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.job_runs import JobRuns, job_runs
-from tests.rabbitmq import retrying_jobs  # noqa: F401 - registers its tasks
 from tests.rabbitmq.broker_node import RabbitNode, find_rabbitmq_server
-
-LOAD_RETRYING = ("-I", "tests.functional.probe_jobs,tests.rabbitmq.retrying_jobs")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +44,6 @@ def rabbitmq(rabbitmq_script: Path) -> Iterator[RabbitNode]:
 @pytest.fixture(scope="module")
 def quiet_runs(rabbitmq: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
     """An installation whose workers each test starts, and whose queue is empty at first."""
-    rabbitmq.drop_queue("default")
+    rabbitmq.empty_queue("default")
     with job_runs(tmp_path_factory.mktemp("rabbitmq"), BROKER_URL=rabbitmq.url) as runs:
         yield runs

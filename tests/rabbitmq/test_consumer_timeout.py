@@ -6,8 +6,8 @@ from pathlib import Path
 
 from libs.flask_celery import JobState
 from tests.conftest import wait_until
-from tests.functional.job_runs import job_runs
-from tests.rabbitmq.conftest import LOAD_RETRYING, a_node
+from tests.functional.job_runs import LOAD_PROBES, job_runs
+from tests.rabbitmq.conftest import a_node
 
 #: Milliseconds, as RabbitMQ has them: the limit, and how often it looks.
 SHORT = {"consumer_timeout": 3_000, "channel_tick_interval": 1_000}
@@ -18,7 +18,7 @@ def test_a_worker_outlives_it_and_loses_neither_what_waits_nor_what_runs(
 ) -> None:
     go = tmp_path / "go"
     with a_node(rabbitmq_script, **SHORT) as node, job_runs(tmp_path, BROKER_URL=node.url) as runs:
-        worker = runs.installation.start_worker(*LOAD_RETRYING, "--pool", "prefork", "--concurrency", "2")
+        worker = runs.installation.start_worker(*LOAD_PROBES, "--pool", "prefork", "--concurrency", "2")
         delayed = runs.publish("tell", countdown=12)
         running = runs.publish("wait_long", str(tmp_path))
         wait_until(lambda: worker.log.count("Connection to broker lost") >= 2, timeout=60, what="two time-outs")

@@ -10,16 +10,15 @@ from celery import chain, chord, group
 
 from libs.flask_celery import JobState
 from tests.conftest import Worker, wait_until
-from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
+from tests.functional.job_runs import LOAD_PROBES, JobRuns, job_runs, start_probe_worker
 from tests.installation import API
 from tests.rabbitmq.broker_node import RabbitNode
-from tests.rabbitmq.conftest import LOAD_RETRYING
 
 
 @pytest.fixture(scope="module")
 def runs(quiet_runs: JobRuns) -> JobRuns:
     """With one prefork worker of two processes; ``test_before_any_worker`` has to come first."""
-    quiet_runs.installation.start_worker(*LOAD_RETRYING, "--pool", "prefork", "--concurrency", "2")
+    quiet_runs.installation.start_worker(*LOAD_PROBES, "--pool", "prefork", "--concurrency", "2")
     return quiet_runs
 
 
@@ -162,7 +161,7 @@ def test_other_pools(pool: str, rabbitmq: RabbitNode, tmp_path_factory: pytest.T
     with job_runs(
         tmp_path_factory.mktemp(pool), BROKER_URL=rabbitmq.url, CELERY_TASK_DEFAULT_QUEUE=f"for-{pool}"
     ) as runs:
-        worker: Worker = runs.installation.start_worker(*LOAD_RETRYING, "--pool", pool, "--concurrency", "2")
+        worker: Worker = runs.installation.start_worker(*LOAD_PROBES, "--pool", pool, "--concurrency", "2")
         assert runs.run("answer", 7).result == 7
         assert runs.run("retry_with_countdown").result == 1
         assert runs.run("fail").state is JobState.FAILURE

@@ -13,9 +13,8 @@ from celery import chain
 
 from libs.flask_celery import JobState
 from tests.conftest import Worker, wait_until
-from tests.functional.job_runs import JobRuns
+from tests.functional.job_runs import LOAD_PROBES, JobRuns
 from tests.rabbitmq.broker_node import RabbitNode
-from tests.rabbitmq.conftest import LOAD_RETRYING
 
 POOLS = ["prefork", "threads", "gevent"]
 
@@ -32,7 +31,7 @@ def start(quiet_runs: JobRuns) -> Iterator[Callable[..., Worker]]:
     workers: list[Worker] = []
 
     def start_one(pool: str = "prefork") -> Worker:
-        workers.append(quiet_runs.installation.start_worker(*LOAD_RETRYING, "--pool", pool, "--concurrency", "1"))
+        workers.append(quiet_runs.installation.start_worker(*LOAD_PROBES, "--pool", pool, "--concurrency", "1"))
         return workers[-1]
 
     yield start_one

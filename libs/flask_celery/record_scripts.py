@@ -1,0 +1,166 @@
+"""The Lua scripts that change what Redis holds about an accepted job, each one atomic step on the result database."""
+
+#: The states that nothing follows.
+FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"
+
+#: What STORE answers when it has stored; else OVERTAKEN as ACCEPT, or that the job is final.
+STORED = b"STORED"
+
+#: The functions of the scripts below. The last argument is the prefix of the records' keys.
+_RECORDS = (
+    FINAL
+    + """
+local prefix = ARGV[#ARGV]
+local meta, ledger = KEYS[1], KEYS[2]
+
+-- A stock worker ends a job in the record alone: it knows no ledger. Celery's JSON begins with the status.
+local function known_state()
+  local state = redis.call('HGET', ledger, 'state')
+  if state and final[state] then return state end
+  local written = string.match(redis.call('GETRANGE', meta, 0, 40), '^{%s*"status":%s*"(%u+)"')
+  return final[written or ''] and written or state
+end
+
+-- The job is no longer one that its owner waits for, nor one to put back in its queue should its message be lost.
+local function count_out(task_id, owner)
+  if redis.call('ZREM', prefix .. 'taskgate-unfinished', task_id) == 0 then return end
+  local counts = prefix .. 'taskgate-unfinished-by-owner'
+  if redis.call('HINCRBY', counts, owner, -1) <= 0 then redis.call('HDEL', counts, owner) end
+end
+
+-- From now on what is known of the job has an end. Each job that ends takes two older ones out of their indexes, so
+-- that these cannot grow for ever. The id's length stands before it, since an id may hold anything.
+local function retire(task_id, owner, keep, now)
+  local retired = prefix .. 'taskgate-retired'
+  redis.call('PEXPIRE', ledger, keep)
+  redis.call('ZADD', retired, now + keep, #task_id .. ' ' .. task_id .. ' ' .. owner)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', retired, '-inf', now, 'LIMIT', 0, 2)) do
+    local length, rest = string.match(member, '^(%d+) (.*)$')
+    if length then
+      local id, former_owner = string.sub(rest, 1, length), string.sub(rest, length + 2)
+      redis.call('ZREM', prefix .. 'taskgate-owner-' .. former_owner, id)
+      redis.call('ZREM', prefix .. 'taskgate-failed', id)
+    end
+    redis.call('ZREM', retired, member)
+  end
+end
+
+local function finish(task_id, record, state, ttl, keep, now)
+  local owner = redis.call('HGET', ledger, 'owner') or ''
+  local failed, message = prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
+  count_out(task_id, owner)
+  if redis.call('HDEL', ledger, 'cancel', 'fence') > 0 then
+    redis.call('ZREM', prefix .. 'taskgate-terminate', task_id)
+  end
+  if state == 'FAILURE' and redis.call('EXISTS', message) == 1 then
+    redis.call('ZADD', failed, now, task_id)
+    redis.call('ZREMRANGEBYRANK', failed, 0, -100001)
+  end
+  if ttl > 0 then
+    redis.call('SET', meta, record, 'EX', ttl)
+    -- What failed can be run again for as long as it is listed.
+    redis.call('PEXPIRE', message, state == 'FAILURE' and keep or ttl * 1000)
+    retire(task_id, owner, keep, now)
+  else
+    redis.call('SET', meta, record)
+  end
+  redis.call('HSET', ledger, 'state', state)
+  redis.call('PUBLISH', meta, record)
+end
+"""
+)
+
+#: Stores a state unless the job is final already, or the run that says it has been overtaken.
+#: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
+#: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none), prefix.
+#: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or ''}.
+STORE = (
+    _RECORDS
+    + """
+local task_id, record, state, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6])
+-- A full Redis refuses a script's first write when it needs memory. Nothing is deleted here, and how a job ended is
+-- stored for all that: refused, it would be run again and again.
+redis.call('HDEL', ledger, '')
+local before = known_state()
+local known = redis.call('HMGET', ledger, 'cancel', 'publication', 'fence')
+local cancel, newest, latest = known[1] or '', tonumber(known[2] or 0), tonumber(known[3] or 0)
+local publication, fence = tonumber(ARGV[9]), tonumber(ARGV[10])
+if before and final[before] then return {'FINAL', cancel, before} end
+if publication then
+  -- The message of a run that has published its successor is a remainder, whoever delivers it.
+  if state == 'STARTED' and publication < newest then return {'OVERTAKEN', cancel, before} end
+  if fence > 0 and fence < latest then return {'OVERTAKEN', cancel, before} end
+end
+if not before then
+  -- Published by a client that is not ours: the first word we hear of it is its start.
+  redis.call('HSET', ledger, 'owner', ARGV[7], 'task', ARGV[8], 'submitted', now)
+  redis.call('ZADD', prefix .. 'taskgate-owner-' .. ARGV[7], now, task_id)
+end
+if final[state] then
+  finish(task_id, record, state, tonumber(ARGV[4]), tonumber(ARGV[5]), now)
+else
+  redis.call('SET', meta, record)
+  redis.call('HSET', ledger, 'state', state)
+  if publication and publication > newest then redis.call('HSET', ledger, 'publication', publication) end
+  if fence > latest then redis.call('HSET', ledger, 'fence', string.format('%.0f', fence)) end
+  redis.call('PUBLISH', meta, record)
+end
+return {'STORED', cancel, before or ''}
+"""
+)
+
+#: Cancels: at once while nothing runs, else by a request the running job sees. KEYS: meta, ledger. ARGV: 1 task id,
+#: 2 the record to store when the job has not started, 3 ttl (s), 4 keep (ms), 5 now (ms), 6 '1' to have a run's
+#: process ended that does not listen, prefix.
+#: Returns {'REVOKED' | 'REQUESTED' | 'FINAL' | 'UNKNOWN', the state before or ''}.
+CANCEL = (
+    _RECORDS
+    + """
+local task_id, record, now = ARGV[1], ARGV[2], tonumber(ARGV[5])
+local state = known_state()
+if not state then return {'UNKNOWN', ''} end
+if final[state] then return {'FINAL', state} end
+if state == 'PENDING' or state == 'RETRY' then
+  finish(task_id, record, 'REVOKED', tonumber(ARGV[3]), tonumber(ARGV[4]), now)
+  return {'REVOKED', state}
+end
+redis.call('HSET', ledger, 'cancel', now)
+if ARGV[6] == '1' then redis.call('ZADD', prefix .. 'taskgate-terminate', now, task_id) end
+return {'REQUESTED', state}
+"""
+)
+
+#: Nobody will end the job any more although it is not final: its message is about to be acknowledged for good, or a
+#: stock worker has ended it in the record alone. KEYS: meta, ledger.
+#: ARGV: 1 task id, 2 the publication that is acknowledged, 3 the run's fence or 0, 4 keep (ms), 5 now (ms), prefix.
+LET_GO = (
+    _RECORDS
+    + """
+local known = redis.call('HMGET', ledger, 'owner', 'publication', 'fence')
+if tonumber(ARGV[2]) < tonumber(known[2] or 0) then return end
+if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) < tonumber(known[3] or 0) then return end
+count_out(ARGV[1], known[1] or '')
+if redis.call('EXISTS', ledger) == 0 then return end
+for _, kept in ipairs({meta, prefix .. 'taskgate-message-' .. ARGV[1]}) do
+  if redis.call('PTTL', kept) == -1 then redis.call('PEXPIRE', kept, ARGV[4]) end
+end
+retire(ARGV[1], known[1] or '', tonumber(ARGV[4]), tonumber(ARGV[5]))
+"""
+)
+
+#: Takes back a job whose publish failed, so that its id is unknown again. Its message may have arrived all the same,
+#: so for a while the ledger goes on saying that it must not run. KEYS: meta, ledger.
+#: ARGV: 1 task id, 2 the idempotency key or '', 3 for how long (ms), prefix.
+WITHDRAW = (
+    _RECORDS
+    + """
+local owner = redis.call('HGET', ledger, 'owner') or ''
+count_out(ARGV[1], owner)
+redis.call('ZREM', prefix .. 'taskgate-owner-' .. owner, ARGV[1])
+redis.call('ZREM', prefix .. 'taskgate-unpublished', ARGV[1])
+redis.call('DEL', meta, ledger, prefix .. 'taskgate-message-' .. ARGV[1])
+redis.call('HSET', ledger, 'state', 'REVOKED', 'withdrawn', 1)
+redis.call('PEXPIRE', ledger, ARGV[3])
+if ARGV[2] ~= '' then redis.call('DEL', prefix .. 'taskgate-idempotency-' .. ARGV[2]) end
+"""
+)
