@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
-# One process a core; each has a Redis of its own.
-PYTEST_OPTIONS ?= -n auto --dist loadgroup
+# One process more than there are cores, since many tests wait for a worker; each has a Redis of its own.
+PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadgroup
 
 .PHONY: help run test chaos lint format bench bench-matching clean
 

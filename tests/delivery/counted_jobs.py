@@ -150,7 +150,7 @@ def retry_once(self: Task, label: str) -> str:
 
 @shared_task(name="test.work_in_files")
 def work_in_files(label: str, folder: str, *, wait: bool = False) -> str:
-    """Leave a line in the file ``<label>`` and no mark in Redis; when told to wait, run until the file ``go`` exists."""
+    """Leave a line in the file ``<label>`` and no mark in Redis; told to wait, run until the file ``go`` exists."""
     with (Path(folder) / label).open("a") as file:
         file.write("started\n")
     while wait and not (Path(folder) / "go").exists():
