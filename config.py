@@ -25,6 +25,11 @@ _REDIS_SCHEMES = ("redis", "rediss", "sentinel", "redis+socket")
 
 _DEPLOYMENT = Regexp(r"[A-Za-z0-9_-]{0,32}\Z", error="Wants up to 32 letters, digits, '-' and '_'.")
 
+#: Ten years: what is meant to last longer is an API key.
+_LONGEST_TTL = 315_360_000
+
+_SHORTEST_SECRET = 32
+
 BROKER_DATABASE = 2
 RESULT_DATABASE = 1
 
@@ -58,6 +63,9 @@ class Config:
     queue_limit: int
     owner_limit: int
     idempotency_ttl: int
+    access_token_ttl: int
+    #: Newest first; without any, the application keeps one in ``data_dir``. Not for logs.
+    secret_key: tuple[str, ...] = field(repr=False)
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,6 +119,8 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         queue_limit=env.int("QUEUE_LIMIT", 1_000_000, validate=Range(0)),
         owner_limit=env.int("OWNER_LIMIT", 100_000, validate=Range(0)),
         idempotency_ttl=env.int("IDEMPOTENCY_TTL", 86_400, validate=Range(1)),
+        access_token_ttl=env.int("ACCESS_TOKEN_TTL", 86_400, validate=Range(1, _LONGEST_TTL)),
+        secret_key=_secret_keys(env.str("SECRET_KEY", "")),
         celery=celery,
     )
 
@@ -174,6 +184,17 @@ def _database_url(url: str) -> str:
             "postgresql+psycopg://user:password@host/name or sqlite:////path/to/file."
         ) from error
     return url
+
+
+def _secret_keys(text: str) -> tuple[str, ...]:
+    """Raises: ConfigError, without repeating what was given."""
+    keys = tuple(key.strip() for key in text.split(",")) if text.strip() else ()
+    if any(len(key) < _SHORTEST_SECRET for key in keys):
+        raise ConfigError(
+            f"SECRET_KEY wants {_SHORTEST_SECRET} or more random characters, or several such, newest first, "
+            'separated by commas. Make one: python -c "import secrets; print(secrets.token_urlsafe(48))".'
+        )
+    return keys
 
 
 def _timezone(name: str) -> ZoneInfo:

@@ -3,7 +3,12 @@
 Options on gunicorn's command line are stronger than these.
 """
 
+import logging
+import re
 from pathlib import Path
+from urllib.parse import unquote
+
+from gunicorn.glogging import Logger
 
 #: Greenlets, not threads: a client that sends half a request, or reads slowly, costs a greenlet and holds up nobody.
 #: gunicorn patches the standard library for gevent before it imports the application; nothing else does.
@@ -20,3 +25,31 @@ if Path("/dev/shm").is_dir():  # noqa: S108
 
 #: There is nothing to steer that signals do not, and a socket in the home directory belongs to nobody's installation.
 control_socket_disable = True
+
+_ARGUMENT = re.compile(r"""([^?&=\s"']*)=([^&\s"']*)""")
+_SECRET = re.compile(r"\b(tgj?_)[A-Za-z0-9_.-]{8,}")
+
+
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    """A token may stand in an address (RFC 6750, section 2.3), and addresses in both logs; keys may be put there."""
+    message = _ARGUMENT.sub(_hide_argument, record.getMessage())
+    record.msg, record.args = _SECRET.sub(r"\1[hidden]", message), ()
+    return True
+
+
+def _hide_argument(argument: re.Match[str]) -> str:
+    """Both sides can be percent-encoded, letters too."""
+    name, value = map(unquote, argument.groups())
+    return f"{argument[1]}=[hidden]" if name == "access_token" or _SECRET.search(value) else argument[0]
+
+
+class _DiscreetLogger(Logger):
+    """gunicorn's own logging, without secrets."""
+
+    def setup(self, cfg):  # gunicorn has no types
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.addFilter(_hide_secrets)  # the same function: added once
+
+
+logger_class = _DiscreetLogger

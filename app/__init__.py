@@ -5,6 +5,8 @@ from flask import Flask
 from app import api_1_0, auth, errors, jobs, request_context, service_pages
 from app.extensions import db, migrate
 from app.file_store import FileStore
+from app.job_tokens import JobTokens
+from app.secret_key import stored_secret_key
 from config import Config, ConfigError, load_config
 from libs.flask_celery import CelerySettings, Role, SubmissionTerms, import_jobs, make_celery
 
@@ -35,6 +37,8 @@ def create_app(config: Config | None = None) -> Flask:
     migrate.init_app(app, db, directory=f"{__path__[0]}/migrations")
     app.extensions["job_files"] = FileStore(config.files_dir, max_upload=config.max_upload)
     auth.init_app(app)
+    if Role(config.role) is Role.API:  # a worker knows no caller and signs nothing
+        app.extensions["job_tokens"] = JobTokens(_secret_keys(config), ttl=config.access_token_ttl)
     request_context.init_app(app)
     errors.init_app(app)
     import_jobs(jobs)
@@ -60,3 +64,14 @@ def create_app(config: Config | None = None) -> Flask:
     app.register_blueprint(service_pages.make_blueprint())
     app.register_blueprint(service_pages.make_docs_blueprint())
     return app
+
+
+def _secret_keys(config: Config) -> tuple[str, ...]:
+    if config.secret_key:
+        return config.secret_key
+    try:
+        return (stored_secret_key(config.data_dir / "secret.key"),)
+    except OSError as error:
+        raise ConfigError(
+            f"DATA_DIR wants a directory in which secret.key can be kept, or SECRET_KEY to be set: {error}."
+        ) from error

@@ -1,18 +1,23 @@
-"""Who calls: the bearer key of a request, and the scope each route asks for."""
+"""Who calls: the API key or access token of a request, and the scope each route asks for."""
 
 import threading
 import time
 from http import HTTPStatus
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from app.api_keys import Principal, Scope, find_principal
 from app.errors import ProblemError
 from app.extensions import db
+from app.job_tokens import PREFIX, ExpiredTokenError, InvalidTokenError, JobAccess
+from libs.flask_celery import UnknownJobError
 
 #: Seconds an API process remembers a key, sparing SQL; a revoked key works no longer than that.
 KEY_MEMORY = 5.0
 _MOST_REMEMBERED = 10_000
+
+#: The query argument of RFC 6750, section 2.3, for browsers, which cannot set headers everywhere.
+ACCESS_TOKEN = "access_token"  # noqa: S105 - its name
 
 
 class KeyCache:
@@ -42,37 +47,100 @@ class KeyCache:
 def init_app(app: Flask) -> None:
     """Give ``app`` its memory of keys."""
     app.extensions["api_keys"] = KeyCache()
+    app.after_request(_keep_to_the_caller)
 
 
-def require(scope: Scope) -> Principal:
+def require(scope: Scope, *, job: str | None = None) -> Principal:
     """The caller, who must have ``scope``; also stands in ``g`` for jobs it submits.
 
-    Raises: ProblemError 401 or 403.
+    Args:
+        job: the task id of the one job that the route is about, if an access token of that job opens the route. On
+            a GET the token may also stand in the query.
+
+    Raises: ProblemError 400, 401 or 403; UnknownJobError for the token of another job.
     """
-    principal = _authenticate()
-    if not principal.may(scope):
-        raise ProblemError(
-            HTTPStatus.FORBIDDEN,
-            f"This key lacks the scope {scope}. Use one that has it (manage.py keys create NAME --scope {scope}).",
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-        )
+    credential = _credential(in_query=job is not None and request.method in ("GET", "HEAD"))
+    principal = _by_token(credential, scope, job) if credential.startswith(PREFIX) else _by_key(credential, scope)
     g.principal = principal.name
     return principal
 
 
-def _authenticate() -> Principal:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
+def _credential(*, in_query: bool) -> str:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    tokens = request.args.getlist(ACCESS_TOKEN) if in_query else []
+    if tokens:
+        g.token_in_query = True
+        if len(tokens) > 1 or scheme:
+            raise ProblemError(
+                HTTPStatus.BAD_REQUEST,
+                "Authenticate in one way: either Authorization: Bearer <key or token>, or one access_token.",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_request"'},
+            )
+        if not tokens[0].startswith(PREFIX):
+            raise _invalid_token(
+                "This is not an access token of this service. Take the access_token that the submission answered; "
+                "an API key goes in the Authorization header alone."
+            )
+        return tokens[0]
+    if scheme.lower() != "bearer" or not bearer.strip():
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "Send an API key: Authorization: Bearer <key>. Keys are made by manage.py keys create.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    principal: Principal | None = current_app.extensions["api_keys"].find(key.strip())
+    return bearer.strip()
+
+
+def _by_key(key: str, scope: Scope) -> Principal:
+    principal: Principal | None = current_app.extensions["api_keys"].find(key)
     if principal is None:
-        raise ProblemError(
-            HTTPStatus.UNAUTHORIZED,
-            "This API key is unknown, revoked or over. Ask for a new one.",
-            headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+        raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
+    if not principal.may(scope):
+        raise _insufficient_scope(
+            f"This key lacks the scope {scope}. Use one that has it (manage.py keys create NAME --scope {scope}).",
+            scope,
         )
     return principal
+
+
+def _by_token(token: str, scope: Scope, job: str | None) -> Principal:
+    """The job's owner, without any scope: the token stands for the one that this route asks for."""
+    try:
+        access: JobAccess = current_app.extensions["job_tokens"].read(token)
+    except ExpiredTokenError as error:
+        raise _invalid_token(
+            "This access token is over. Use an API key, or submit again under the same Idempotency-Key to have a new "
+            "token."
+        ) from error
+    except InvalidTokenError as error:
+        raise _invalid_token(
+            "This is not an access token of this service. Take the access_token that the submission answered, "
+            "unchanged, or an API key."
+        ) from error
+    if job is None:
+        raise _insufficient_scope(
+            f"An access token opens its own job and nothing else. Use an API key with the scope {scope}.", scope
+        )
+    if access.task_id != job:
+        raise UnknownJobError(job)
+    return Principal(access.owner, frozenset())
+
+
+def _invalid_token(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+def _insufficient_scope(detail: str, scope: Scope) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.FORBIDDEN,
+        detail,
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+    )
+
+
+def _keep_to_the_caller(response: Response) -> Response:
+    """An address with a token in it, and what it answers, are for nobody else (RFC 6750, sections 2.3 and 5.3)."""
+    if "token_in_query" in g:
+        response.headers["Cache-Control"] = "private, no-store"
+        response.headers["Referrer-Policy"] = "no-referrer"
+    return response

@@ -19,6 +19,7 @@ from app.api_1_0.links import PREFIX, submit_url
 from app.api_1_0.operation import Operation
 from app.api_1_0.schemas import ProblemSchema, SubmittedSchema
 from app.api_1_0.tasks import TaskJobs
+from app.auth import ACCESS_TOKEN
 from app.json_schema import params_schema
 from libs.flask_celery import JobSpec, job_specs
 
@@ -45,6 +46,21 @@ _REQUEST_HEADERS = {
         "Your name for this submission. Sent again with the same body it is the same job, with another one a 422.",
         {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!#-\\[\\]-~]+$"},
     ),
+}
+
+_SECURITY_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "job_token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The access_token that a submission answers. It opens that one job for a limited time.",
+    },
+    "job_token_in_query": {
+        "type": "apiKey",
+        "in": "query",
+        "name": ACCESS_TOKEN,
+        "description": "The same, where a browser cannot set headers.",
+    },
 }
 
 _TRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -80,7 +96,8 @@ def _empty_spec() -> APISpec:
         plugins=[MarshmallowPlugin(schema_name_resolver=_component_name)],
         security=[{"key": []}],
     )
-    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer", "description": "An API key."})
+    for name, scheme in _SECURITY_SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
     return spec
 
 
@@ -113,6 +130,11 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
         "parameters": [_parameter(name) for name in re.findall(r"<(\w+)>", path)],
         "responses": _responses(described),
     }
+    if described.job_token:
+        documented["description"] = f"{documented['description'][:-1]}, or the job's access token."
+        documented["security"] = [{"key": []}, {"job_token": []}]
+        if method == "GET":
+            documented["security"].append({"job_token_in_query": []})
     documented["parameters"] += _query_and_headers(described)
     if resource.__name__ == "FileList":
         documented["requestBody"] = _upload_body()
@@ -134,7 +156,8 @@ def _query_and_headers(described: Operation) -> list[dict[str, Any]]:
 
 def _responses(described: Operation) -> dict[str, Any]:
     answers = {str(status): _answer(status, schema, described) for status, schema in described.answers.items()}
-    errors = sorted({*described.errors, *_COMMON_ERRORS})
+    # 400: more than one credential (RFC 6750, section 3.1).
+    errors = sorted({*described.errors, *_COMMON_ERRORS, *((400,) if described.job_token else ())})
     return answers | {
         str(status): {
             "description": HTTPStatus(status).phrase,

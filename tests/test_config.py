@@ -42,6 +42,7 @@ def test_the_defaults_need_no_environment(tmp_path: Path) -> None:
     assert config.timezone == ZoneInfo("UTC")
     assert config.files_dir == tmp_path / "var" / "files"
     assert (config.celery, config.deployment) == ({}, "")
+    assert (config.access_token_ttl, config.secret_key) == (86_400, ())
 
 
 def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -93,6 +94,11 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         ("REDIS_URL", "sentinel://a:1;b:2", "a Redis address"),
         ("REDIS_URL", "unix:///run/redis.sock?password=hunter2", "password before its path"),
         ("RESULT_URL", "amqp://h", "a Redis address"),
+        *[("ACCESS_TOKEN_TTL", value, "greater than or equal to 1 and") for value in ("0", "-1", "315360001")],
+        *[
+            ("SECRET_KEY", value, "32 or more random characters")
+            for value in ("s" * 31, f"{'s' * 32},", f",{'s' * 32}", f"{'s' * 32},short", ",")
+        ],
         ("RESULT_URL", "db+sqlite:///x", "a Redis address"),
     ],
 )
@@ -109,6 +115,20 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_it_wants(
     assert wanted in message
     assert "\n" not in message
     assert "[" not in message.removeprefix(value)
+
+
+def test_secrets_are_listed_newest_first_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = "hunter2-" + "n" * 32, "hunter2-" + "o" * 32
+    for text, wanted in ((new, (new,)), (f" {new} , {old}", (new, old)), ("", ()), (" ", ())):
+        monkeypatch.setenv("SECRET_KEY", text)
+        config = load_config()
+        assert config.secret_key == wanted
+        assert "hunter2" not in repr(config)
+
+    monkeypatch.setenv("SECRET_KEY", f"{new},hunter2")
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "RESULT_URL", "DATABASE_URL"])

@@ -55,7 +55,12 @@ class Job(Resource):  # type: ignore[misc]
 
     @operation(
         Operation(
-            "Cancel a job", Scope.CANCEL, {202: ResultSchema}, errors=(404, 409, 410, 422, 503), query=CancelQuery
+            "Cancel a job",
+            Scope.CANCEL,
+            {202: ResultSchema},
+            errors=(404, 409, 410, 422, 503),
+            query=CancelQuery,
+            job_token=True,
         )
     )
     def delete(self, principal: Principal, task_id: str, query: dict[str, Any]) -> Any:

@@ -6,16 +6,19 @@ from functools import wraps
 from typing import Any
 
 from flask import Response, request
-from marshmallow import RAISE, Schema
+from marshmallow import RAISE, Schema, fields
 from webargs.flaskparser import FlaskParser
 
 from app.api_keys import Scope
-from app.auth import require
+from app.auth import ACCESS_TOKEN, require
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. ``answers`` and ``errors`` are by HTTP status."""
+    """One method of one path. ``answers`` and ``errors`` are by HTTP status.
+
+    ``job_token`` says that the access token of the job in the path, its ``task_id``, opens it without any scope.
+    """
 
     summary: str
     scope: Scope
@@ -25,6 +28,13 @@ class Operation:
     headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     request_headers: tuple[str, ...] = ()
     description: str = ""
+    job_token: bool = False
+
+
+class AccessTokenQuery(Schema):
+    """The token itself is read where callers are authenticated; here its argument is only known."""
+
+    access_token = fields.String()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,14 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
     """
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        query_schema = described.query or Schema
+        if described.job_token and method.__name__ == "get":
+            query_schema = type(query_schema.__name__, (AccessTokenQuery, query_schema), {})
+
         @wraps(method)
         def answer(self: Any, **path: Any) -> Any:
-            principal = require(described.scope)
-            query = _load_query(described.query or Schema)
+            principal = require(described.scope, job=path["task_id"] if described.job_token else None)
+            query = _load_query(query_schema)
             if described.query is not None:
                 path["query"] = query
             returned = method(self, principal, **path)
@@ -78,5 +92,6 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
 
 
 def _load_query(schema: type[Schema]) -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = _parser.parse(schema(), request, location="query")
+    loaded: dict[str, Any] = _parser.parse(schema(), request, location="query")
+    loaded.pop(ACCESS_TOKEN, None)
     return loaded

@@ -22,6 +22,7 @@ class Result(Resource):  # type: ignore[misc]
             Scope.READ,
             {200: ResultSchema},
             errors=(404, 410, 503),
+            job_token=True,
             headers={200: ("Retry-After",)},
         )
     )
@@ -43,6 +44,7 @@ class ResultFile(Resource):  # type: ignore[misc]
             Scope.READ,
             {200: None, 206: None, 304: None},
             errors=(404, 410, 416, 503),
+            job_token=True,
             description="Takes `Range`, so that a download can go on where it broke off, and `If-None-Match`.",
         )
     )

@@ -1,13 +1,14 @@
 """What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
 
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
 from app.api_1_0.links import cancel_url, file_url, result_url, submit_url, task_url
 from app.json_schema import params_schema
-from libs.flask_celery import JobRecord, JobSpec, JobState, SubmittedJob
+from libs.flask_celery import JobRecord, JobSpec, JobState
 
 
 class UtcDateTime(fields.AwareDateTime):
@@ -39,6 +40,17 @@ class LinksSchema(Schema):
     cancel = fields.String(required=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job just accepted, with the token that opens it."""
+
+    task_id: str
+    task: str
+    state: JobState
+    submitted_at: datetime
+    access_token: str = field(repr=False)
+
+
 class SubmittedSchema(Schema):
     """A job that was accepted: it is stored and will run."""
 
@@ -46,11 +58,14 @@ class SubmittedSchema(Schema):
     task = fields.String(required=True)
     state = _state()
     submitted_at = UtcDateTime(required=True)
+    access_token = fields.String(
+        required=True, metadata={"description": "Opens this job, and nothing else, for a limited time."}
+    )
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
 
-    def get_links(self, job: SubmittedJob) -> dict[str, str]:
+    def get_links(self, job: Submission) -> dict[str, str]:
         """Of the job just accepted."""
         return {"result": result_url(job.task_id), "cancel": cancel_url(job.task_id)}
 

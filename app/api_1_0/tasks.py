@@ -11,9 +11,10 @@ from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import read_json_object
 from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.schemas import SubmitQuery, SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.schemas import Submission, SubmitQuery, SubmittedSchema, TaskListSchema, TaskSchema
 from app.api_keys import Principal, Scope
-from libs.flask_celery import job_spec, job_specs, submit
+from app.job_tokens import JobAccess
+from libs.flask_celery import SubmittedJob, job_spec, job_specs, submit
 
 
 class TaskList(Resource):  # type: ignore[misc]
@@ -49,7 +50,7 @@ class TaskJobs(Resource):  # type: ignore[misc]
             request_headers=("Idempotency-Key",),
         )
     )
-    def post(self, _: Principal, task: str, query: dict[str, Any]) -> Any:
+    def post(self, principal: Principal, task: str, query: dict[str, Any]) -> Any:
         """Stored when this answers 202; poll ``Location`` for its result."""
         celery_app = current_app.extensions["celery"]
         job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
@@ -64,7 +65,13 @@ class TaskJobs(Resource):  # type: ignore[misc]
         headers = {"Location": result_url(submitted.task_id), "Retry-After": "1"}
         if submitted.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return submitted, HTTPStatus.ACCEPTED, headers
+        return _with_token(submitted, principal), HTTPStatus.ACCEPTED, headers
+
+
+def _with_token(job: SubmittedJob, owner: Principal) -> Submission:
+    """A repeated submission is answered with a new token, which lasts from now on."""
+    token = current_app.extensions["job_tokens"].issue(JobAccess(job.task_id, owner.name))
+    return Submission(job.task_id, job.task, job.state, job.submitted_at, token)
 
 
 def _publish_options(query: dict[str, Any]) -> dict[str, Any]:

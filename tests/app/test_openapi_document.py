@@ -69,6 +69,8 @@ def test_every_method_of_every_resource_declares_its_operation() -> None:
             declared = getattr(getattr(resource, method.lower()), "operation", None)
             assert isinstance(declared, Operation), (method, path)
             assert isinstance(declared.scope, Scope)
+            # A token is one job's, so that a route without a job in its path cannot be opened by it.
+            assert not declared.job_token or "<task_id>" in path, (method, path)
             assert declared.summary
             assert declared.answers
 
@@ -76,9 +78,32 @@ def test_every_method_of_every_resource_declares_its_operation() -> None:
 def test_every_operation_names_its_scope_and_needs_the_key(document: dict[str, Any]) -> None:
     assert document["security"] == [{"key": []}]
     for name, operation in operations(document):
-        assert re.search(r"Needs the scope `(read|submit|cancel)`\.$", operation["description"]), name
-        assert "security" not in operation, name
+        assert re.search(
+            r"Needs the scope `(read|submit|cancel)`(, or the job's access token)?\.$", operation["description"]
+        ), name
         assert operation["summary"], name
+
+
+def test_the_operations_that_a_jobs_token_opens_say_so(document: dict[str, Any]) -> None:
+    header, query = [{"key": []}, {"job_token": []}], [{"job_token_in_query": []}]
+    opened = {
+        f"GET {PREFIX}/results/{{task_id}}": header + query,
+        f"GET {PREFIX}/results/{{task_id}}/files/{{name}}": header + query,
+        f"DELETE {PREFIX}/jobs/{{task_id}}": header,
+    }
+
+    assert {name: item["security"] for name, item in operations(document) if "security" in item} == opened
+    for name, operation in operations(document):
+        assert operation["description"].endswith("or the job's access token.") == (name in opened), name
+        assert "access_token" not in [parameter["name"] for parameter in operation["parameters"]], name
+        if name in opened:
+            assert "400" in operation["responses"], name
+    schemes = document["components"]["securitySchemes"]
+    assert {name: (scheme["type"], scheme.get("in")) for name, scheme in schemes.items()} == {
+        "key": ("http", None),
+        "job_token": ("http", None),
+        "job_token_in_query": ("apiKey", "query"),
+    }
 
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
