@@ -1,15 +1,15 @@
-"""API keys: made, checked, revoked. Knows SQL and nothing of HTTP."""
+"""API keys: made, checked, rotated, revoked. Knows SQL and nothing of HTTP."""
 
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
 
-from sqlalchemy import select
+from sqlalchemy import Connection, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.models import ApiKey
@@ -33,6 +33,7 @@ class Principal:
 
     name: str
     scopes: frozenset[Scope]
+    key_id: str | None = None  # of the API key it called with
 
     def may(self, scope: Scope) -> bool:
         """Whether it has the scope, admin standing for all."""
@@ -70,9 +71,9 @@ def find_principal(session: Session, key: str) -> Principal | None:
     row = session.get(ApiKey, parts["id"]) if parts is not None else None
     if parts is None or row is None or not compare_digest(row.secret_hash, _hash(parts["secret"])):
         return None
-    if row.revoked_at is not None or row.is_over(datetime.now(UTC)):
+    if not row.is_active(datetime.now(UTC)):
         return None
-    return Principal(row.principal, frozenset(Scope(scope) for scope in row.scopes.split()))
+    return Principal(row.principal, _scopes(row), row.id)
 
 
 def revoke_key(session: Session, key_id: str) -> bool:
@@ -84,9 +85,44 @@ def revoke_key(session: Session, key_id: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A key in the place of another one."""
+
+    key: str = field(repr=False)
+    expires_at: datetime | None  # of the new key
+    old_ends_at: datetime
+
+
+def rotate_key(session: Session, key_id: str, *, grace: timedelta) -> Rotation | None:
+    """Make a key of the same principal and scopes; the old one ends after ``grace``, or earlier if it was to.
+
+    A key that was to end lives anew for as long as the old one was made for. None when there is no key of this id
+    that works. The caller commits.
+    """
+    now = datetime.now(UTC)
+    row = session.get(ApiKey, key_id)
+    if row is None or not row.is_active(now):
+        return None
+    expires_at = None if row.expires_at is None else now + (row.expires_at - row.created_at)
+    key = create_key(session, row.principal, _scopes(row), expires_at=expires_at)
+    row.expires_at = min(now + grace, row.expires_at or now + grace)
+    return Rotation(key, expires_at, row.expires_at)
+
+
+def note_use(connection: Connection, key_id: str, used_at: datetime) -> None:
+    """Keep that a key was used, unless a later use is kept already. The caller commits."""
+    earlier = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < used_at)
+    connection.execute(update(ApiKey).where(ApiKey.id == key_id, earlier).values(last_used_at=used_at))
+
+
 def list_keys(session: Session) -> list[ApiKey]:
     """All keys, oldest first."""
     return list(session.scalars(select(ApiKey).order_by(ApiKey.created_at)))
+
+
+def _scopes(row: ApiKey) -> frozenset[Scope]:
+    return frozenset(Scope(scope) for scope in row.scopes.split())
 
 
 def _hash(secret: str) -> str:

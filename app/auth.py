@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, request
 
+from app import key_use
 from app.api_keys import Principal, Scope, find_principal
 from app.errors import ProblemError
 from app.extensions import db
@@ -48,6 +49,7 @@ def init_app(app: Flask) -> None:
     """Give ``app`` its memory of keys."""
     app.extensions["api_keys"] = KeyCache()
     app.after_request(_keep_to_the_caller)
+    key_use.init_app(app)
 
 
 def require(scope: Scope, *, job: str | None = None) -> Principal:
@@ -95,6 +97,7 @@ def _by_key(key: str, scope: Scope) -> Principal:
     principal: Principal | None = current_app.extensions["api_keys"].find(key)
     if principal is None:
         raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
+    g.key_id = principal.key_id
     if not principal.may(scope):
         raise _insufficient_scope(
             f"This key lacks the scope {scope}. Use one that has it (manage.py keys create NAME --scope {scope}).",

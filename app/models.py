@@ -39,6 +39,11 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # up to a minute behind: see key_use
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether the key works at ``now``, an aware time."""
+        return self.revoked_at is None and not self.is_over(now)
 
     def is_over(self, now: datetime) -> bool:
         """Whether the key's time has passed at ``now``, an aware time."""

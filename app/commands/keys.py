@@ -1,4 +1,4 @@
-"""``manage.py keys``: API keys, made, listed and revoked."""
+"""``manage.py keys``: API keys, made, listed, rotated and revoked."""
 
 import re
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from app.api_keys import Scope, create_key, list_keys, revoke_key
+from app.api_keys import Scope, create_key, list_keys, revoke_key, rotate_key
 from app.extensions import db
 from app.models import ApiKey
 
-keys = AppGroup("keys", help="API keys: create, list, revoke.")
+keys = AppGroup("keys", help="API keys: create, list, rotate, revoke.")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
@@ -42,11 +42,38 @@ def create(name: str, scopes: tuple[str, ...], days: int | None) -> None:
 
 @keys.command(name="list")
 def list_all() -> None:
-    """Show every key's id, principal, scopes and whether it still works."""
+    """Show every key: id, principal, scopes, when it was made, ends and was last used, and whether it works.
+
+    The last use can be up to a minute behind.
+    """
     with _database():
         found = list_keys(db.session())
     for key in found:
-        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {_condition(key)}")
+        times = f"created {_time(key.created_at)}  expires {_time(key.expires_at)}  used {_time(key.last_used_at)}"
+        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {times}  {_condition(key)}")
+
+
+@keys.command()
+@click.argument("key_id")
+@click.option(
+    "--grace",
+    default=60,
+    show_default=True,
+    type=click.IntRange(0, 525_600),
+    metavar="MINUTES",
+    help="For so long both keys work.",
+)
+def rotate(key_id: str, grace: int) -> None:
+    """Make a key in the place of the one with this id, with its principal and scopes, and print it, this once."""
+    with _database():
+        rotation = rotate_key(db.session(), key_id, grace=timedelta(minutes=grace))
+        db.session.commit()
+    if rotation is None:
+        raise _no_active_key(key_id)
+    click.echo(rotation.key)
+    click.echo(
+        f"It expires: {_time(rotation.expires_at)}. The key {key_id} ends: {_time(rotation.old_ends_at)}.", err=True
+    )
 
 
 @keys.command()
@@ -57,8 +84,16 @@ def revoke(key_id: str) -> None:
         revoked = revoke_key(db.session(), key_id)
         db.session.commit()
     if not revoked:
-        raise click.ClickException(f"There is no active key {key_id}; manage.py keys list shows them.")
+        raise _no_active_key(key_id)
     click.echo(f"Revoked. API processes forget the key {key_id} within seconds.")
+
+
+def _no_active_key(key_id: str) -> click.ClickException:
+    return click.ClickException(f"There is no active key {key_id}; manage.py keys list shows them.")
+
+
+def _time(moment: datetime | None) -> str:
+    return "never" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _condition(key: ApiKey) -> str:

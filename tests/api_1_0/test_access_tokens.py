@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from app.api_keys import Scope, create_key, revoke_key
 from app.extensions import db
 from app.job_tokens import ExpiredTokenError, JobAccess, JobTokens
+from app.models import ApiKey
 from config import Config
 from tests.conftest import built_app, wait_until
 from tests.installation import API, Installation, an_installation, assert_problem, bearer
@@ -174,6 +175,21 @@ def test_a_token_for_another_owner_than_the_jobs_finds_nothing(
     task_id = installation.app.extensions["job_tokens"].read(token).task_id
 
     assert_problem(client.get(f"{API}/results/{task_id}", headers=bearer(token)), 404)
+
+
+def test_a_key_that_only_downloads_is_seen_in_use(
+    refresh: dict[str, Any], installation: Installation, client: FlaskClient, ann: dict[str, str]
+) -> None:
+    reader = installation.headers("ann", Scope.READ)
+    with client.get(
+        client.get(refresh["links"]["result"], headers=ann).json["files"][0]["url"], headers=reader
+    ) as file:
+        assert file.status_code == 200
+
+    with installation.app.app_context():
+        row = db.session.get(ApiKey, reader["Authorization"].split("_")[1])
+        assert row is not None
+        assert row.last_used_at is not None
 
 
 def test_it_outlives_the_key_that_submitted(installation: Installation, client: FlaskClient) -> None:

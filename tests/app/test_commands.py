@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from app.extensions import db
 from app.models import ApiKey
 from tests.conftest import ROOT
 from tests.installation import API, bearer
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 def manage(environment: dict[str, str], *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +46,9 @@ def test_a_key_is_shown_once_works_and_can_be_revoked(
 
     key_id, secret = key.split("_", 2)[1:]
     listed = manage(environment, "keys", "list")
-    assert listed.stdout == f"{key_id}  ann  read submit  active\n"
+    assert re.fullmatch(
+        rf"{key_id}  ann  read submit  created {TIME}  expires {TIME}  used never  active\n", listed.stdout
+    )
     assert secret not in listed.stdout + listed.stderr
 
     revoked = manage(environment, "keys", "revoke", key_id)
@@ -83,6 +88,47 @@ def test_days_set_the_end_of_a_key(app: Flask, environment: dict[str, str]) -> N
     assert manage(environment, "keys", "list").stdout.endswith("  over\n")
 
 
+def test_a_rotated_key_ends_after_the_grace_and_its_successor_may_the_same(
+    app: Flask, client: FlaskClient, environment: dict[str, str]
+) -> None:
+    key = manage(environment, "keys", "create", "ann", "--scope", "read", "--scope", "submit").stdout.strip()
+    key_id = key.split("_")[1]
+
+    rotated = manage(environment, "keys", "rotate", key_id, "--grace", "30")
+    successor = rotated.stdout.strip()
+
+    assert rotated.returncode == 0
+    assert rotated.stdout == f"{successor}\n"
+    assert re.fullmatch(rf"It expires: never\. The key {key_id} ends: {TIME}\.\n", rotated.stderr)
+    for either in (key, successor):
+        assert client.get(f"{API}/tasks", headers=bearer(either)).status_code == 200
+        assert client.delete(f"{API}/jobs/x", headers=bearer(either)).status_code == 403
+    with app.app_context():
+        row = db.session.get(ApiKey, key_id)
+        assert row is not None
+        assert row.expires_at is not None
+        assert (row.expires_at - datetime.now(UTC)).total_seconds() == pytest.approx(30 * 60, abs=60)
+    listed = manage(environment, "keys", "list").stdout
+    assert re.search(rf"{successor.split('_')[1]}  ann  read submit  created {TIME}  expires never", listed)
+
+    at_once = manage(environment, "keys", "rotate", successor.split("_")[1], "--grace", "0")
+    app.extensions["api_keys"] = type(app.extensions["api_keys"])()
+    assert client.get(f"{API}/tasks", headers=bearer(successor)).status_code == 401
+    assert client.get(f"{API}/tasks", headers=bearer(at_once.stdout.strip())).status_code == 200
+
+
+def test_only_a_key_that_works_can_be_rotated(app: Flask, environment: dict[str, str]) -> None:
+    key_id = manage(environment, "keys", "create", "ann", "--scope", "read").stdout.split("_")[1]
+    manage(environment, "keys", "revoke", key_id)
+
+    for unusable in (key_id, "0123456789ab"):
+        refused = manage(environment, "keys", "rotate", unusable)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == f"Error: There is no active key {unusable}; manage.py keys list shows them.\n"
+    with app.app_context():
+        assert db.session.query(ApiKey).count() == 1
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -93,6 +139,8 @@ def test_days_set_the_end_of_a_key(app: Flask, environment: dict[str, str]) -> N
         ("create", "x" * 65, "--scope", "read"),
         ("create", "ann", "--scope", "read", "--days", "0"),
         ("revoke",),
+        ("rotate",),
+        ("rotate", "0123456789ab", "--grace", "-1"),
     ],
 )
 def test_wrong_words_are_a_usage_error_and_make_no_key(words: tuple[str, ...], app: Flask) -> None:
@@ -104,7 +152,15 @@ def test_wrong_words_are_a_usage_error_and_make_no_key(words: tuple[str, ...], a
         assert db.session.query(ApiKey).count() == 0
 
 
-@pytest.mark.parametrize("words", [("create", "ann", "--scope", "read"), ("list",), ("revoke", "0123456789ab")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create", "ann", "--scope", "read"),
+        ("list",),
+        ("revoke", "0123456789ab"),
+        ("rotate", "0123456789ab"),
+    ],
+)
 def test_without_tables_one_line_says_what_to_run(words: tuple[str, ...], app: Flask) -> None:
     with app.app_context():
         db.drop_all()

@@ -54,9 +54,10 @@ def test_without_redis_the_service_is_alive_and_not_ready(redis_server: RedisSer
     assert (ready.status_code, ready.json["checks"]) == (503, {"redis": False, "database": True})
 
 
-def test_without_its_tables_the_service_is_not_ready(app: Flask, client: FlaskClient) -> None:
+@pytest.mark.parametrize("missing", ["DROP TABLE api_keys", "ALTER TABLE api_keys DROP COLUMN last_used_at"])
+def test_without_its_tables_the_service_is_not_ready(missing: str, app: Flask, client: FlaskClient) -> None:
     with app.app_context():
-        db.session.execute(text("DROP TABLE api_keys"))
+        db.session.execute(text(missing))
         db.session.commit()
 
     ready = client.get("/readyz")
