@@ -1,4 +1,4 @@
-"""Who may call what: keys, scopes, owners."""
+"""Keys: what is one, and what it shows of whose. Which route takes which is in test_authorization_matrix.py."""
 
 from __future__ import annotations
 
@@ -15,60 +15,10 @@ from app.models import ApiKey
 from tests.conftest import wait_until
 from tests.installation import API, Installation, assert_problem, bearer
 
-#: Every operation with the scope it asks for. Where the ids name nothing, 404 is what a caller who may gets.
-OPERATIONS = [
-    ("GET", "/tasks", Scope.READ, 200),
-    ("GET", "/tasks/maintenance.adds", Scope.READ, 200),
-    ("POST", "/tasks/maintenance.adds/jobs", Scope.SUBMIT, 202),
-    ("GET", "/jobs", Scope.READ, 200),
-    ("DELETE", "/jobs/x", Scope.CANCEL, 404),
-    ("GET", "/results/x", Scope.READ, 404),
-    ("GET", "/results/x/files/y", Scope.READ, 404),
-    ("POST", "/files", Scope.SUBMIT, 201),
-]
-
 
 @pytest.fixture
 def client(installation: Installation) -> FlaskClient:
     return installation.client
-
-
-def call(client: FlaskClient, method: str, path: str, headers: dict[str, str]) -> int:
-    body = {"a": 1, "b": 2} if method == "POST" else None
-    return client.open(API + path, method=method, json=body, headers=headers).status_code
-
-
-@pytest.mark.parametrize(("method", "path", "scope", "status"), OPERATIONS)
-def test_an_operation_takes_the_one_scope_it_asks_for(
-    method: str, path: str, scope: Scope, status: int, installation: Installation
-) -> None:
-    client = installation.client
-    others = [other for other in Scope if other not in (scope, Scope.ADMIN)]
-
-    assert call(client, method, path, installation.headers("ann", scope)) == status
-    assert call(client, method, path, installation.headers("ann", Scope.ADMIN)) == status
-    refused = client.open(API + path, method=method, headers=installation.headers("ann", *others))
-
-    assert_problem(refused, 403)
-    assert scope.value in refused.json["detail"]
-    assert refused.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
-
-
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _, _ in OPERATIONS])
-def test_no_operation_is_open_to_all(method: str, path: str, client: FlaskClient) -> None:
-    answer = client.open(API + path, method=method)
-
-    assert_problem(answer, 401)
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-
-
-def test_every_route_of_the_api_asks_for_a_key(client: FlaskClient) -> None:
-    for rule in client.application.url_map.iter_rules():
-        if not rule.rule.startswith(API) or rule.endpoint == "service_pages.openapi":
-            continue
-        address = rule.rule.replace("<", "").replace(">", "")
-        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
-            assert client.open(address, method=method).status_code == 401, (method, rule)
 
 
 @pytest.mark.parametrize(
