@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from flask.testing import FlaskClient
 
@@ -217,6 +218,21 @@ def test_a_repeated_submission_opens_the_job_again_when_the_token_is_over(
     assert "is over" in refused.json["detail"]
     assert "Idempotency-Key" in refused.json["detail"]
     assert client.get(job["links"]["result"], headers=bearer(again["access_token"])).status_code == 200
+
+
+def test_processes_of_one_data_directory_take_each_others_tokens(
+    installation: Installation, client: FlaskClient, ann: dict[str, str], refresh: dict[str, Any]
+) -> None:
+    for _ in range(2):  # one after the other: it stays over a restart
+        server = installation.start_api()
+        job = httpx.post(f"{server.url}{SUBMIT}", json={"a": 1, "b": 2}, headers=ann, timeout=30).json()
+        opened_there = httpx.get(
+            server.url + refresh["links"]["result"], params={"access_token": refresh["access_token"]}, timeout=30
+        )
+        server.stop()
+
+        assert opened_there.status_code == 200
+        assert client.get(job["links"]["result"], headers=bearer(job["access_token"])).status_code == 200
 
 
 def test_the_settings_say_how_long_it_works_and_what_signs_it(
