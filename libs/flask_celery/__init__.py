@@ -37,6 +37,8 @@ from libs.flask_celery.repeat import run_again
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit
 from libs.flask_celery.task import ContextTask
+from libs.flask_celery.waiters import Watch
+from libs.flask_celery.watch import WatchHub
 
 if TYPE_CHECKING:
     from libs.flask_celery.worker import celery_app
@@ -49,7 +51,7 @@ __all__ = [
     "JobFileStore", "JobSpec", "current_job", "job", "job_spec", "job_specs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
-    "SubmissionTerms", "SubmittedJob", "submit",
+    "SubmissionTerms", "SubmittedJob", "Watch", "WatchHub", "submit",
     # Looking after them
     "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
     # Errors
