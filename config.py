@@ -66,6 +66,7 @@ class Config:
     access_token_ttl: int
     #: Newest first; without any, the application keeps one in ``data_dir``. Not for logs.
     secret_key: tuple[str, ...] = field(repr=False)
+    waiters: int
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -121,6 +122,7 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         idempotency_ttl=env.int("IDEMPOTENCY_TTL", 86_400, validate=Range(1)),
         access_token_ttl=env.int("ACCESS_TOKEN_TTL", 86_400, validate=Range(1, _LONGEST_TTL)),
         secret_key=_secret_keys(env.str("SECRET_KEY", "")),
+        waiters=env.int("WAITERS", 4_000, validate=Range(0)),
         celery=celery,
     )
 

@@ -5,6 +5,7 @@ Options on gunicorn's command line are stronger than these.
 
 import logging
 import re
+import resource
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,7 +14,16 @@ from gunicorn.glogging import Logger
 #: Greenlets, not threads: a client that sends half a request, or reads slowly, costs a greenlet and holds up nobody.
 #: gunicorn patches the standard library for gevent before it imports the application; nothing else does.
 worker_class = "gevent"
-worker_connections = 1000
+
+#: Requests that are held (``WAITERS``, 4,000 by default) and a thousand others; as many at most are accepted.
+worker_connections = 5000
+
+#: Each of them is an open file, and 1,024 is what many systems allow a process that does not ask for more.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_wanted = 2 * worker_connections
+if _soft != resource.RLIM_INFINITY and _soft < _wanted:
+    _most = _wanted if _hard == resource.RLIM_INFINITY else min(_hard, _wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _hard))
 
 #: Seconds an idle connection is kept. Longer than a load balancer's own time-out is the usual advice behind one.
 keepalive = 5

@@ -8,7 +8,7 @@ from app.file_store import FileStore
 from app.job_tokens import JobTokens
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError, load_config
-from libs.flask_celery import CelerySettings, Role, SubmissionTerms, import_jobs, make_celery
+from libs.flask_celery import CelerySettings, Role, SubmissionTerms, WatchHub, import_jobs, make_celery
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -42,7 +42,7 @@ def create_app(config: Config | None = None) -> Flask:
     request_context.init_app(app)
     errors.init_app(app)
     import_jobs(jobs)
-    make_celery(
+    celery_app = make_celery(
         app,
         CelerySettings(
             broker_url=config.broker_url,
@@ -60,6 +60,7 @@ def create_app(config: Config | None = None) -> Flask:
             overrides=config.celery,
         ),
     )
+    app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
     app.register_blueprint(api_1_0.make_blueprint())
     app.register_blueprint(service_pages.make_blueprint())
     app.register_blueprint(service_pages.make_docs_blueprint())

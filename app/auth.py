@@ -5,6 +5,7 @@ import time
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, request
+from sqlalchemy.orm import Session
 
 from app import key_use
 from app.api_keys import Principal, Scope, find_principal
@@ -34,7 +35,9 @@ class KeyCache:
         entry = self._entries.get(key)
         if entry is not None and entry[0] > now:
             return entry[1]
-        principal = find_principal(db.session(), key)
+        # Not the request's session: that one would keep its connection for as long as the request is held.
+        with Session(db.engine) as session:
+            principal = find_principal(session, key)
         with self._lock:
             if principal is None:
                 self._entries.pop(key, None)

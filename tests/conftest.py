@@ -126,6 +126,7 @@ def built_app(config: Config) -> Iterator[Flask]:
             db.session.remove()
             for engine in db.engines.values():
                 engine.dispose()
+        app.extensions["job_watch"].close()
         celery_app: Celery = app.extensions["celery"]
         celery_app.backend.client.close()
         celery_app.close()

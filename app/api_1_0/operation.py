@@ -37,14 +37,6 @@ class AccessTokenQuery(Schema):
     access_token = fields.String()
 
 
-@dataclass(frozen=True, slots=True)
-class Shaped:
-    """An answer's object with another schema than the route's: a superset of it, for those who may see more."""
-
-    schema: type[Schema]
-    value: Any
-
-
 class _QueryParser(FlaskParser):
     """Unknown query arguments are errors: a misspelled filter must not silently mean *everything*."""
 
@@ -81,8 +73,6 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
                 return returned
             value, status, *rest = returned
             schema = described.answers[status]
-            if isinstance(value, Shaped):
-                schema, value = value.schema, value.value
             return (schema().dump(value) if schema is not None else None), status, (rest[0] if rest else {})
 
         answer.operation = described  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from app.api_1_0.links import cancel_url, file_url, result_url, submit_url, task_url
+from app.api_1_0.polling import LONGEST_WAIT
 from app.json_schema import params_schema
 from libs.flask_celery import JobRecord, JobSpec, JobState
 
@@ -182,6 +183,19 @@ class SubmitQuery(Schema):
         metadata={"description": "Not before so many seconds from now; ten years at the most."},
     )
     at = fields.AwareDateTime(metadata={"description": "Not before this time (RFC 3339, with its offset)."})
+
+
+class PollQuery(Schema):
+    """For how long the request may be held."""
+
+    wait = fields.Float(
+        load_default=0.0,
+        validate=validate.Range(0, LONGEST_WAIT),
+        metadata={
+            "description": "Hold the answer for up to so many seconds, until it differs from what `If-None-Match` "
+            "names; without that, until a job has become final."
+        },
+    )
 
 
 class CancelQuery(Schema):

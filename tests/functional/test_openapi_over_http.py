@@ -18,7 +18,8 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with an_installation(tmp_path_factory.mktemp("openapi")) as installation:
+    # Every wait is tried, and none is waited for: WAITERS says that nobody is held.
+    with an_installation(tmp_path_factory.mktemp("openapi"), WAITERS="0") as installation:
         installation.start_worker("--pool", "solo")
         yield installation
 

@@ -1,0 +1,89 @@
+"""Representations that clients poll: their ETags, 304, and holding a request until there is something new."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http import HTTPStatus
+
+from flask import Response, current_app, json, request
+from werkzeug.datastructures import ETags
+
+from libs.flask_celery import WatchHub
+
+#: Seconds for which a request may be held.
+LONGEST_WAIT = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """What a poll answers.
+
+    Args:
+        value: as JSON would have it.
+        unfinished: the ids of the jobs in it that are not final.
+        settled: how many are: jobs and ids that are none.
+        retry_after: seconds after which it is worth while to ask again, when there are unfinished ones.
+    """
+
+    value: object
+    unfinished: Collection[str] = ()
+    settled: int = 1
+    retry_after: int = 1
+    body: str = field(init=False)
+    etag: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        body = json.dumps(self.value)
+        object.__setattr__(self, "body", body)
+        # Of the answer itself, so that an admin's, which says more, has another one.
+        object.__setattr__(self, "etag", sha256(body.encode()).hexdigest()[:32])
+
+
+def held(read: Callable[[], Representation], seconds: float) -> Representation:
+    """What ``read()`` gives, as soon as it is worth an answer: at once, or within ``seconds``.
+
+    Worth it is what differs from what the request names in ``If-None-Match``; without that, a job that has become
+    final; in any case that all are. When too many wait already it is answered at once.
+    Raises: what ``read`` does, and redis-py's connection errors.
+    """
+    if seconds <= 0:
+        return read()
+    known = request.if_none_match
+    deadline = time.monotonic() + seconds
+    hub: WatchHub = current_app.extensions["job_watch"]
+    first = hub.read(read)
+    if _is_worth_it(first, first, known):
+        return first
+    with hub.watch(first.unfinished) as watch:
+        if watch is None:
+            return first
+        while True:
+            now = hub.read(read)
+            left = deadline - time.monotonic()
+            if left <= 0 or _is_worth_it(now, first, known):
+                return now
+            watch.wait(left)
+
+
+def poll_response(representation: Representation, **headers: str) -> Response:
+    """200, or 304 when the client has this very representation."""
+    if representation.unfinished:
+        headers["Retry-After"] = str(representation.retry_after)
+    # Weakly: a proxy that compresses makes a strong tag a weak one (RFC 9110, 13.1.2).
+    if request.if_none_match.contains_weak(representation.etag):
+        response = Response(status=HTTPStatus.NOT_MODIFIED)
+        response.headers["Cache-Control"] = "no-store"
+    else:
+        response = Response(representation.body, content_type="application/json")
+    response.headers.update(headers)
+    response.set_etag(representation.etag)
+    return response
+
+
+def _is_worth_it(now: Representation, first: Representation, known: ETags) -> bool:
+    if not now.unfinished:
+        return True
+    if known:
+        return not known.contains_weak(now.etag)
+    return now.settled > first.settled
