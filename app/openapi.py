@@ -35,6 +35,7 @@ _HEADERS = {
     "Location": ("Where to poll for the result.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
     "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
+    "Preference-Applied": ("What was preferred and done, as wait=10.", {"type": "string"}),
     "ETag": ("Of this very answer; to be sent as If-None-Match.", {"type": "string"}),
     "Idempotent-Replayed": (
         "The job was submitted before, under the same key.",
@@ -46,6 +47,11 @@ _REQUEST_HEADERS = {
     "Idempotency-Key": (
         "Your name for this submission. Sent again with the same body it is the same job, with another one a 422.",
         {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!#-\\[\\]-~]+$"},
+    ),
+    "Prefer": (
+        "`wait=N`: answer 200 with the result when the job has ended within N seconds, 30 at the most. Needs the "
+        "scope `read` too.",
+        {"type": "string", "examples": ["wait=10"]},
     ),
     "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
 }

@@ -40,16 +40,15 @@ class Representation:
         object.__setattr__(self, "etag", sha256(body.encode()).hexdigest()[:32])
 
 
-def held(read: Callable[[], Representation], seconds: float) -> Representation:
+def held(read: Callable[[], Representation], seconds: float, known: ETags) -> Representation:
     """What ``read()`` gives, as soon as it is worth an answer: at once, or within ``seconds``.
 
-    Worth it is what differs from what the request names in ``If-None-Match``; without that, a job that has become
-    final; in any case that all are. When too many wait already it is answered at once.
+    Worth it is what differs from what the client knows, when it names that; else a job that has become final; in any
+    case that all are. When too many wait already it is answered at once.
     Raises: what ``read`` does, and redis-py's connection errors.
     """
     if seconds <= 0:
         return read()
-    known = request.if_none_match
     deadline = time.monotonic() + seconds
     hub: WatchHub = current_app.extensions["job_watch"]
     first = hub.read(read)

@@ -3,29 +3,21 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, send_file
+from flask import Response, current_app, request, send_file
 from flask_restful import Resource
 
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
-from app.api_1_0.polling import Representation, held, poll_response
-from app.api_1_0.schemas import AdminResultSchema, PollQuery, ResultSchema
+from app.api_1_0.polling import held, poll_response
+from app.api_1_0.representing import represent
+from app.api_1_0.schemas import PollQuery, ResultSchema
 from app.api_keys import Principal, Scope
 from app.errors import ProblemError
-from libs.flask_celery import JobRecord
 
 _HOW_TO_POLL = (
     "Poll again after `Retry-After` seconds until `ready`. With the last answer's `ETag` as `If-None-Match` it is a "
     "304 as long as nothing has changed, and with `wait` the answer is held until something has."
 )
-
-
-def represent(principal: Principal, record: JobRecord) -> Representation:
-    """A job as this principal may see it."""
-    schema = AdminResultSchema if Scope.ADMIN in principal.scopes else ResultSchema
-    if record.state.ready:
-        return Representation(schema().dump(record))
-    return Representation(schema().dump(record), unfinished=[record.task_id], settled=0)
 
 
 class Result(Resource):  # type: ignore[misc]
@@ -46,7 +38,9 @@ class Result(Resource):  # type: ignore[misc]
     )
     def get(self, principal: Principal, task_id: str, query: dict[str, Any]) -> Response:
         """The state now, or with ``wait`` once it is another one."""
-        return poll_response(held(lambda: represent(principal, own_record(principal, task_id)), query["wait"]))
+        return poll_response(
+            held(lambda: represent(principal, own_record(principal, task_id)), query["wait"], request.if_none_match)
+        )
 
 
 class ResultFile(Resource):  # type: ignore[misc]

@@ -4,17 +4,30 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
-from flask import current_app, request
+from flask import Response, current_app, request
 from flask_restful import Resource
+from werkzeug.datastructures import ETags
 
 from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import read_json_object
 from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.schemas import Submission, SubmitQuery, SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.ownership import own_record
+from app.api_1_0.polling import Representation, held
+from app.api_1_0.prefer import preferred_wait
+from app.api_1_0.representing import represent
+from app.api_1_0.schemas import ResultSchema, Submission, SubmitQuery, SubmittedSchema, TaskListSchema, TaskSchema
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
-from libs.flask_celery import SubmittedJob, job_spec, job_specs, submit
+from libs.flask_celery import (
+    UNAVAILABLE,
+    ExpiredJobError,
+    SubmittedJob,
+    UnknownJobError,
+    job_spec,
+    job_specs,
+    submit,
+)
 
 
 class TaskList(Resource):  # type: ignore[misc]
@@ -43,15 +56,18 @@ class TaskJobs(Resource):  # type: ignore[misc]
         Operation(
             "Submit a job",
             Scope.SUBMIT,
-            {202: SubmittedSchema},
+            {200: ResultSchema, 202: SubmittedSchema},
             errors=(400, 404, 410, 413, 415, 422, 429, 503),
             query=SubmitQuery,
-            headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
-            request_headers=("Idempotency-Key",),
+            headers={
+                200: ("Location", "Preference-Applied", "Idempotent-Replayed"),
+                202: ("Location", "Retry-After", "Idempotent-Replayed"),
+            },
+            request_headers=("Idempotency-Key", "Prefer"),
         )
     )
     def post(self, principal: Principal, task: str, query: dict[str, Any]) -> Any:
-        """Stored when this answers 202; poll ``Location`` for its result."""
+        """Stored when this answers 202; poll ``Location`` for its result. 200 when it has ended while one waited."""
         celery_app = current_app.extensions["celery"]
         job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
         submitted = submit(
@@ -62,10 +78,26 @@ class TaskJobs(Resource):  # type: ignore[misc]
             content=query,
             **_publish_options(query),
         )
-        headers = {"Location": result_url(submitted.task_id), "Retry-After": "1"}
+        headers = {"Location": result_url(submitted.task_id)}
         if submitted.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return _with_token(submitted, principal), HTTPStatus.ACCEPTED, headers
+        wait = preferred_wait(request)
+        ended = _ended_within(wait, principal, submitted.task_id) if wait else None
+        if ended is not None:
+            headers["Preference-Applied"] = f"wait={wait}"
+            return Response(ended.body, content_type="application/json", headers=headers)
+        return _with_token(submitted, principal), HTTPStatus.ACCEPTED, {**headers, "Retry-After": "1"}
+
+
+def _ended_within(seconds: float, principal: Principal, task_id: str) -> Representation | None:
+    """The job once it is final; None when it is not in time, or when the caller may submit jobs and not read them."""
+    if not principal.may(Scope.READ):
+        return None
+    try:
+        now = held(lambda: represent(principal, own_record(principal, task_id)), seconds, ETags())
+    except (UnknownJobError, ExpiredJobError, *UNAVAILABLE):
+        return None  # the job has been accepted, whatever became of it or of Redis meanwhile
+    return None if now.unfinished else now
 
 
 def _with_token(job: SubmittedJob, owner: Principal) -> Submission:

@@ -106,7 +106,10 @@ def test_a_hundred_who_wait_share_one_connection_and_leave_nothing_behind(
 
     assert len(hub) == 0
     assert (hub._waiters._by_channel, hub._waiters._watches) == ({}, set())
-    wait_until(lambda: listening(redis_url) == (0, []), what="unsubscribing")
+    with hub.watch(["another"]):
+        other = celery_app.backend.keys.meta("another").encode()
+        wait_until(lambda: listening(redis_url) == (1, [other]), timeout=5, what="unsubscribing")
+    wait_until(lambda: listening(redis_url) == (0, []), what="the end of the connection")
 
 
 def test_who_is_one_too_many_is_told(celery_app: FlaskCelery) -> None:
