@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from flask.testing import FlaskClient
 
-from app.api_keys import Scope, create_key, revoke_key
+from app.api_keys import Scope, revoke_key
 from app.extensions import db
-from app.job_tokens import ExpiredTokenError, JobAccess, JobTokens
+from app.job_tokens import JobAccess, JobTokens
 from app.models import ApiKey
-from config import Config
-from tests.conftest import built_app, wait_until
+from tests.conftest import wait_until
 from tests.installation import API, Installation, an_installation, assert_problem, bearer
 
 SUBMIT = f"{API}/tasks/maintenance.adds/jobs"
@@ -233,20 +230,3 @@ def test_processes_of_one_data_directory_take_each_others_tokens(
 
         assert opened_there.status_code == 200
         assert client.get(job["links"]["result"], headers=bearer(job["access_token"])).status_code == 200
-
-
-def test_the_settings_say_how_long_it_works_and_what_signs_it(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    new, old = "n" * 32, "o" * 32
-    with built_app(replace(config, access_token_ttl=7, secret_key=(new, old))) as app:
-        with app.app_context():
-            key = create_key(db.session(), "ann", {Scope.SUBMIT})
-            db.session.commit()
-        job = app.test_client().post(SUBMIT, json={"a": 1, "b": 2}, headers=bearer(key)).json
-    reader, now = JobTokens([new], ttl=1), time.time()
-
-    assert reader.read(job["access_token"]) == JobAccess(job["task_id"], "ann")
-    monkeypatch.setattr(time, "time", lambda: now + 8)
-    with pytest.raises(ExpiredTokenError):
-        reader.read(job["access_token"])

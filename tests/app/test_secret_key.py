@@ -1,4 +1,4 @@
-"""The secret that an installation makes for itself."""
+"""What signs access tokens: the secrets of the settings, or the one that an installation makes for itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from app import create_app
-from app.job_tokens import InvalidTokenError, JobAccess, JobTokens
+from app.api_keys import Scope, create_key
+from app.extensions import db
+from app.job_tokens import ExpiredTokenError, InvalidTokenError, JobAccess, JobTokens
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError
 from tests.conftest import ROOT, built_app
+from tests.installation import API, bearer
 
 ACCESS = JobAccess("x", "ann")
 
@@ -104,3 +108,24 @@ def test_a_data_directory_that_cannot_keep_it_stops_the_start(config: Config) ->
 
     with pytest.raises(ConfigError, match=r"^DATA_DIR wants .* or SECRET_KEY to be set"):
         create_app(config)
+
+
+def test_the_settings_say_how_long_it_works_and_what_signs_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = "n" * 32, "o" * 32
+    with built_app(replace(config, access_token_ttl=7, secret_key=(new, old))) as app:
+        with app.app_context():
+            key = create_key(db.session(), "ann", {Scope.SUBMIT})
+            db.session.commit()
+        job = (
+            app.test_client()
+            .post(f"{API}/tasks/maintenance.adds/jobs", json={"a": 1, "b": 2}, headers=bearer(key))
+            .json
+        )
+    reader, now = JobTokens([new], ttl=1), time.time()
+
+    assert reader.read(job["access_token"]) == JobAccess(job["task_id"], "ann")
+    monkeypatch.setattr(time, "time", lambda: now + 8)
+    with pytest.raises(ExpiredTokenError):
+        reader.read(job["access_token"])
