@@ -25,6 +25,9 @@ if _soft != resource.RLIM_INFINITY and _soft < _wanted:
     _most = _wanted if _hard == resource.RLIM_INFINITY else min(_hard, _wanted)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _hard))
 
+#: Bytes of a request line, the most that gunicorn allows: a poll can name a hundred jobs, and 4,094 are 90 UUIDs.
+limit_request_line = 8190
+
 #: Seconds an idle connection is kept. Longer than a load balancer's own time-out is the usual advice behind one.
 keepalive = 5
 graceful_timeout = 30

@@ -59,16 +59,22 @@ class ProblemError(Exception):
         self.headers = headers or {}
 
 
-def problem_response(problem: ProblemError) -> Response:
-    """The problem document. ``type`` is about:blank: the status says what kind of problem it is (RFC 9457, 4.2.1)."""
-    body: dict[str, Any] = {
+def problem_fields(problem: ProblemError) -> dict[str, Any]:
+    """The problem as JSON. ``type`` is about:blank: the status says what kind of problem it is (RFC 9457, 4.2.1)."""
+    fields: dict[str, Any] = {
         "type": "about:blank",
         "title": problem.status.phrase,
         "status": problem.status.value,
         "detail": problem.detail,
     }
     if problem.errors:
-        body["errors"] = problem.errors
+        fields["errors"] = problem.errors
+    return fields
+
+
+def problem_response(problem: ProblemError) -> Response:
+    """The problem document, with the request's id."""
+    body = problem_fields(problem)
     if "request_id" in g:
         body["request_id"] = g.request_id
     response = Response(json.dumps(body), status=problem.status, content_type=CONTENT_TYPE)

@@ -17,7 +17,7 @@ from app.api_1_0 import ROUTES
 from app.api_1_0.idempotency import LONGEST_KEY
 from app.api_1_0.links import PREFIX, submit_url
 from app.api_1_0.operation import Operation
-from app.api_1_0.schemas import ProblemSchema, SubmittedSchema
+from app.api_1_0.schemas import MissingResultSchema, ProblemSchema, SubmittedSchema
 from app.api_1_0.tasks import TaskJobs
 from app.auth import ACCESS_TOKEN
 from app.json_schema import params_schema
@@ -35,6 +35,7 @@ _HEADERS = {
     "Location": ("Where to poll for the result.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
     "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
+    "Content-Location": ("Where this job is polled.", {"type": "string"}),
     "Preference-Applied": ("What was preferred and done, as wait=10.", {"type": "string"}),
     "ETag": ("Of this very answer; to be sent as If-None-Match.", {"type": "string"}),
     "Idempotent-Replayed": (
@@ -104,6 +105,7 @@ def _empty_spec() -> APISpec:
         plugins=[MarshmallowPlugin(schema_name_resolver=_component_name)],
         security=[{"key": []}],
     )
+    spec.components.schema("MissingResult", schema=MissingResultSchema)  # which is one of several in its answer
     for name, scheme in _SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
     return spec

@@ -8,7 +8,7 @@ from flask_restful import Api, Resource
 from app.api_1_0.files import FileList
 from app.api_1_0.jobs import Job, JobList
 from app.api_1_0.links import PREFIX
-from app.api_1_0.results import Result, ResultFile
+from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
 from app.api_1_0.tasks import Task, TaskJobs, TaskList
 
 #: Path → resource. The OpenAPI document is made from this table, so a route cannot be missing there.
@@ -18,7 +18,9 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/tasks/<task>/jobs", TaskJobs),
     ("/jobs", JobList),
     ("/jobs/<task_id>", Job),
+    ("/results", ResultList),
     ("/results/<task_id>", Result),
+    ("/results/latest/<task>", LatestResult),
     ("/results/<task_id>/files/<name>", ResultFile),
     ("/files", FileList),
 )

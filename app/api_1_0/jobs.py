@@ -11,7 +11,8 @@ from marshmallow import ValidationError
 
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
-from app.api_1_0.schemas import CancelQuery, JobPageQuery, JobPageSchema, ResultSchema
+from app.api_1_0.queries import CancelQuery, JobPageQuery
+from app.api_1_0.schemas import JobPageSchema, ResultSchema
 from app.api_keys import Principal, Scope
 from libs.flask_celery import JobRecord
 

@@ -1,15 +1,17 @@
 """Reading a job's record as a principal: what is not one's own does not exist."""
 
+from collections.abc import Sequence
+
 from flask import current_app
 
 from app.api_keys import Principal
-from libs.flask_celery import ExpiredJobError, JobRecord, UnknownJobError
+from libs.flask_celery import ExpiredJobError, JobRecord, JobRecords, UnknownJobError
 
 
 def own_record(principal: Principal, task_id: str) -> JobRecord:
     """Raises: UnknownJobError, for another owner's job too; ExpiredJobError for one's own that is over."""
     try:
-        record: JobRecord = current_app.extensions["celery"].backend.records.get(task_id)
+        record = _records().get(task_id)
     except ExpiredJobError as error:
         if principal.owns(error.owner):
             raise
@@ -17,3 +19,16 @@ def own_record(principal: Principal, task_id: str) -> JobRecord:
     if not principal.owns(record.owner):
         raise UnknownJobError(task_id)
     return record
+
+
+def own_records(principal: Principal, task_ids: Sequence[str]) -> list[JobRecord | UnknownJobError | ExpiredJobError]:
+    """For each id what :func:`own_record` returns or raises."""
+    return [
+        found if isinstance(found, UnknownJobError) or principal.owns(found.owner) else UnknownJobError(found.task_id)
+        for found in _records().get_many(task_ids)
+    ]
+
+
+def _records() -> JobRecords:
+    records: JobRecords = current_app.extensions["celery"].backend.records
+    return records

@@ -1,18 +1,24 @@
 """The results endpoint: what clients poll."""
 
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from flask import Response, current_app, request, send_file
 from flask_restful import Resource
 
+from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.ownership import own_record
+from app.api_1_0.ownership import own_record, own_records
 from app.api_1_0.polling import held, poll_response
-from app.api_1_0.representing import represent
-from app.api_1_0.schemas import PollQuery, ResultSchema
+from app.api_1_0.queries import MOST_RESULTS, PollQuery, ResultListQuery
+from app.api_1_0.representing import represent, represent_many
+from app.api_1_0.schemas import ResultListSchema, ResultSchema
 from app.api_keys import Principal, Scope
 from app.errors import ProblemError
+
+#: Jobs looked at for the newest one of a task.
+_MOST_SCANNED = 2_000
 
 _HOW_TO_POLL = (
     "Poll again after `Retry-After` seconds until `ready`. With the last answer's `ETag` as `If-None-Match` it is a "
@@ -41,6 +47,54 @@ class Result(Resource):  # type: ignore[misc]
         return poll_response(
             held(lambda: represent(principal, own_record(principal, task_id)), query["wait"], request.if_none_match)
         )
+
+
+class ResultList(Resource):  # type: ignore[misc]
+    """``results``"""
+
+    @operation(
+        Operation(
+            "Get the states and results of many jobs",
+            Scope.READ,
+            {200: ResultListSchema, 304: None},
+            errors=(503,),
+            query=ResultListQuery,
+            headers={200: ("ETag", "Retry-After"), 304: ("ETag", "Retry-After")},
+            request_headers=("If-None-Match",),
+            description=f"Up to {MOST_RESULTS} jobs in one poll. {_HOW_TO_POLL}",
+        )
+    )
+    def get(self, principal: Principal, query: dict[str, Any]) -> Response:
+        """An entry for each id, in the order asked; a problem in the place of a job that is not there."""
+        ids = query["task_id"]
+        return poll_response(
+            held(lambda: represent_many(principal, own_records(principal, ids)), query["wait"], request.if_none_match)
+        )
+
+
+class LatestResult(Resource):  # type: ignore[misc]
+    """``results/latest/{task}``"""
+
+    @operation(
+        Operation(
+            "Get your newest job of a task",
+            Scope.READ,
+            {200: ResultSchema, 304: None},
+            errors=(404, 503),
+            headers={200: ("ETag", "Retry-After", "Content-Location"), 304: ("ETag", "Retry-After")},
+            request_headers=("If-None-Match",),
+            description=f"For a client that has lost its id. Your newest {_MOST_SCANNED:,} jobs are looked at.",
+        )
+    )
+    def get(self, principal: Principal, task: str) -> Response:
+        """The job that was submitted last; go on polling it by its ``task_id``."""
+        newest = current_app.extensions["celery"].backend.records.newest(principal.name)
+        record = next((record for _, record in islice(newest, _MOST_SCANNED) if record.task == task), None)
+        if record is None:
+            raise ProblemError(
+                HTTPStatus.NOT_FOUND, "You have no job of this task, or none that is new enough. Submit one."
+            )
+        return poll_response(represent(principal, record), **{"Content-Location": result_url(record.task_id)})
 
 
 class ResultFile(Resource):  # type: ignore[misc]

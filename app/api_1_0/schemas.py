@@ -1,13 +1,12 @@
 """What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from app.api_1_0.links import cancel_url, file_url, result_url, submit_url, task_url
-from app.api_1_0.polling import LONGEST_WAIT
 from app.json_schema import params_schema
 from libs.flask_celery import JobRecord, JobSpec, JobState
 
@@ -156,54 +155,31 @@ class AdminResultSchema(ResultSchema):
     traceback = fields.String(allow_none=True)
 
 
+class MissingResultSchema(ProblemSchema):
+    """In the place of a job that is unknown (404) or whose result has expired (410)."""
+
+    task_id = fields.String(required=True)
+
+
+class ResultListSchema(Schema):
+    """An entry for each id, in the order asked."""
+
+    results = fields.List(
+        fields.Raw(
+            metadata={
+                "anyOf": [{"$ref": "#/components/schemas/Result"}, {"$ref": "#/components/schemas/MissingResult"}]
+            }
+        ),
+        required=True,
+    )
+
+
 class JobPageSchema(Schema):
     """Jobs, newest first."""
 
     jobs = fields.List(fields.Nested(ResultSchema), required=True)
     next = fields.String(
         allow_none=True, required=True, metadata={"description": "The cursor of the next page; null on the last."}
-    )
-
-
-class JobPageQuery(Schema):
-    """Which of one's jobs."""
-
-    task = fields.String(validate=validate.Length(min=1, max=255))
-    state = fields.Enum(JobState, by_value=True)
-    since = fields.AwareDateTime(metadata={"description": "Submitted at this time or later."})
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    cursor = fields.String(validate=validate.Length(min=1, max=512))
-
-
-class SubmitQuery(Schema):
-    """When a job is to run: at once, or not before what is given; with both, not before the later one."""
-
-    delay = fields.Float(
-        validate=validate.Range(0, timedelta(days=3_653).total_seconds()),
-        metadata={"description": "Not before so many seconds from now; ten years at the most."},
-    )
-    at = fields.AwareDateTime(metadata={"description": "Not before this time (RFC 3339, with its offset)."})
-
-
-class PollQuery(Schema):
-    """For how long the request may be held."""
-
-    wait = fields.Float(
-        load_default=0.0,
-        validate=validate.Range(0, LONGEST_WAIT),
-        metadata={
-            "description": "Hold the answer for up to so many seconds, until it differs from what `If-None-Match` "
-            "names; without that, until a job has become final."
-        },
-    )
-
-
-class CancelQuery(Schema):
-    """How to cancel."""
-
-    terminate = fields.Boolean(
-        load_default=False,
-        metadata={"description": "Have the job's process ended, instead of waiting for its next progress call."},
     )
 
 

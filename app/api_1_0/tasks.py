@@ -15,8 +15,9 @@ from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
 from app.api_1_0.polling import Representation, held
 from app.api_1_0.prefer import preferred_wait
+from app.api_1_0.queries import SubmitQuery
 from app.api_1_0.representing import represent
-from app.api_1_0.schemas import ResultSchema, Submission, SubmitQuery, SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.schemas import ResultSchema, Submission, SubmittedSchema, TaskListSchema, TaskSchema
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
 from libs.flask_celery import (

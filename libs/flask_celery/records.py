@@ -80,10 +80,20 @@ class JobRecords:
         payload = self._backend.client.get(self._keys.meta(task_id))
         if payload is not None:
             return self._record(task_id, payload)
-        owner = self._backend.client.hget(self._keys.ledger(task_id), "owner")
-        if owner is None:
-            raise UnknownJobError(task_id)
-        raise ExpiredJobError(task_id, _decoded(owner))
+        raise self._missing(task_id, self._backend.client.hget(self._keys.ledger(task_id), "owner"))
+
+    def get_many(self, task_ids: Sequence[str]) -> list[JobRecord | UnknownJobError | ExpiredJobError]:
+        """For each id what ``get`` returns or raises. One round trip, and a second one for those without a record."""
+        payloads = self._backend.client.mget([self._keys.meta(task_id) for task_id in task_ids])
+        with self._backend.client.pipeline(transaction=False) as pipe:
+            for task_id, payload in zip(task_ids, payloads, strict=True):
+                if payload is None:
+                    pipe.hget(self._keys.ledger(task_id), "owner")
+            owners = iter(pipe.execute())
+        return [
+            self._missing(task_id, next(owners)) if payload is None else self._record(task_id, payload)
+            for task_id, payload in zip(task_ids, payloads, strict=True)
+        ]
 
     def newest(self, owner: str, *, before: tuple[int, str] | None = None) -> Iterator[tuple[int, JobRecord]]:
         """An owner's jobs, newest first, each with its time of submission in ms; read a hundred at a time.
@@ -105,6 +115,9 @@ class JobRecords:
             # Jobs that came in meanwhile push the ranks on: what was read before is not read again.
             position, before = before, min(entries[-1], before or entries[-1])
             yield from self._records([entry for entry in entries if position is None or entry < position])
+
+    def _missing(self, task_id: str, owner: bytes | None) -> UnknownJobError | ExpiredJobError:
+        return UnknownJobError(task_id) if owner is None else ExpiredJobError(task_id, _decoded(owner))
 
     def _records(self, entries: Sequence[tuple[int, str]]) -> Iterator[tuple[int, JobRecord]]:
         if not entries:

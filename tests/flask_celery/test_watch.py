@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from libs.flask_celery import FlaskCelery, WatchHub
 from libs.flask_celery import watch as watch_module
+from libs.flask_celery.subscription import Subscription
 from tests.conftest import RedisServer, wait_until
 
 #: Seconds. Longer than anything here takes, so that it is the wake-up that ends a wait.
@@ -276,3 +277,25 @@ def test_those_in_line_do_not_wait_for_one_time_out_after_another(hub: WatchHub)
     assert all(isinstance(outcome, RedisError) for outcome in outcomes)
     assert time.monotonic() - started < 1.5  # in turn it would be 0.4 s for each 32
     assert hub.read(lambda: 1) == 1
+
+
+def test_the_reply_to_an_earlier_subscription_does_not_speak_for_a_later_one(celery_app: FlaskCelery) -> None:
+    """In between the channel was not listened to."""
+    subscription = Subscription(celery_app.backend.client.connection_pool)
+    subscription.change(wanted={b"a"}, unwanted=())
+    subscription.change(wanted=(), unwanted={b"a"})
+    subscription.change(wanted={b"a"}, unwanted=())
+    assert not subscription.hears(b"a")
+    begun: list[tuple[bytes, bool]] = []
+
+    wait_until(lambda: begun.extend(subscription.read()) or subscription.hears(b"a"), what="the replies")
+
+    assert begun == [(b"a", False)]
+    subscription.close()
+
+
+def test_nobody_watches_before_redis_has_confirmed_it(hub: WatchHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Subscription, "_send", lambda *_: None)
+
+    with pytest.raises(RedisError), hub.watch(["a"]):
+        pytest.fail("what was published now would be missed")

@@ -159,6 +159,15 @@ def test_a_change_while_the_subscription_is_broken_is_not_missed(
     assert told("50 held polls after cuts", [answer.at - changed for answer in answers]) < 5 * LIMIT
 
 
+def test_a_hundred_jobs_of_the_longest_ids_fit_into_one_poll(server: ApiServer, headers: dict[str, str]) -> None:
+    ids = [f"{number:064}" for number in range(100)]
+
+    answer = httpx.get(f"{server.url}{API}/results", params={"task_id": ids, "wait": "0.000"}, headers=headers)
+
+    assert answer.status_code == 200
+    assert [entry["status"] for entry in answer.json()["results"]] == [404] * 100
+
+
 def test_a_worker_ends_the_wait(installation: Installation, server: ApiServer, headers: dict[str, str]) -> None:
     installation.start_worker("--pool", "solo")
     started = 0.0
