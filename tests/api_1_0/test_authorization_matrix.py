@@ -29,6 +29,7 @@ class Row:
     other: int
     token: int = 403
     body: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
 
 
 ROWS = {
@@ -37,6 +38,8 @@ ROWS = {
     "POST /tasks/<task>/jobs": Row(Scope.SUBMIT, own=202, other=202, body={"json": {"a": 1, "b": 2}}),
     "GET /jobs": Row(Scope.READ, own=200, other=200),
     "DELETE /jobs/<task_id>": Row(Scope.CANCEL, own=202, other=404, token=202),
+    "GET /results": Row(Scope.READ, own=200, other=200, query={"task_id": "nobodys"}),
+    "GET /results/latest/<task>": Row(Scope.READ, own=200, other=200),
     "GET /results/<task_id>": Row(Scope.READ, own=200, other=404, token=200),
     "GET /results/<task_id>/files/<name>": Row(Scope.READ, own=200, other=404, token=200),
     "POST /files": Row(Scope.SUBMIT, own=201, other=201, body={"data": b"code\nA-1\n"}),
@@ -154,7 +157,9 @@ def job_with_a_file(installation: Installation) -> tuple[str, str]:
 
 def call(case: Case, method: str, path: str, row: Row, presented: dict[str, Any]) -> Any:
     """The answer, read and closed."""
-    with case.installation.client.open(API + path, method=method, **row.body, **presented) as answer:
+    query = {**row.query, **presented.get("query_string", {})}
+    request = {**row.body, **presented, "query_string": query}
+    with case.installation.client.open(API + path, method=method, **request) as answer:
         answer.get_data()
     return answer
 
@@ -168,6 +173,7 @@ def test_every_route_answers_every_caller_as_the_table_says(
     row, (present, expected) = ROWS[route], CALLERS[caller]
     with_file, name = job_with_a_file
     task_id = with_file if "<name>" in pattern else installation.accept("ann")
+    installation.accept("bob")  # whose newest job is his own
     path = pattern.replace("<task_id>", task_id).replace("<name>", name).replace("<task>", ADDS)
     case = Case(installation, task_id)
     presented, status = present(case), expected(route, row)

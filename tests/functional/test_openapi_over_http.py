@@ -19,7 +19,9 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     # Every wait is tried, and none is waited for: WAITERS says that nobody is held.
-    with an_installation(tmp_path_factory.mktemp("openapi"), WAITERS="0") as installation:
+    # Nor is it about a disk that is slow to sync, which the API answers with 503.
+    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
+    with an_installation(tmp_path_factory.mktemp("openapi"), WAITERS="0", **patient) as installation:
         installation.start_worker("--pool", "solo")
         yield installation
 
