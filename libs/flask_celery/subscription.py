@@ -27,6 +27,13 @@ class Subscription:
         self._replies_due: Counter[bytes] = Counter()
         self._heard_at = time.monotonic()
         self._asked = False
+        try:
+            # A Redis that still loads its data takes subscriptions, and refuses this and every read.
+            self._send("PING")
+            self._connection.read_response()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def socket(self) -> Any:
