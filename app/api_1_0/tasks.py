@@ -17,6 +17,7 @@ from app.api_1_0.polling import Representation, held
 from app.api_1_0.prefer import preferred_wait
 from app.api_1_0.queries import SubmitQuery
 from app.api_1_0.representing import represent
+from app.api_1_0.retry_after import seconds_until_done
 from app.api_1_0.schemas import ResultSchema, Submission, SubmittedSchema, TaskListSchema, TaskSchema
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
@@ -71,13 +72,14 @@ class TaskJobs(Resource):  # type: ignore[misc]
         """Stored when this answers 202; poll ``Location`` for its result. 200 when it has ended while one waited."""
         celery_app = current_app.extensions["celery"]
         job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
+        options = _publish_options(query)
         submitted = submit(
             celery_app,
             task,
             read_json_object(request),
             idempotency_key=read_idempotency_key(request),
             content=query,
-            **_publish_options(query),
+            **options,
         )
         headers = {"Location": result_url(submitted.task_id)}
         if submitted.replayed:
@@ -87,7 +89,8 @@ class TaskJobs(Resource):  # type: ignore[misc]
         if ended is not None:
             headers["Preference-Applied"] = f"wait={wait}"
             return Response(ended.body, content_type="application/json", headers=headers)
-        return _with_token(submitted, principal), HTTPStatus.ACCEPTED, {**headers, "Retry-After": "1"}
+        headers["Retry-After"] = str(seconds_until_done(task, starts=options.get("eta")))
+        return _with_token(submitted, principal), HTTPStatus.ACCEPTED, headers
 
 
 def _ended_within(seconds: float, principal: Principal, task_id: str) -> Representation | None:

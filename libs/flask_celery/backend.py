@@ -26,6 +26,7 @@ from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
 from libs.flask_celery.record_scripts import STORE, STORED
 from libs.flask_celery.records import JobRecords
+from libs.flask_celery.run_times import RunTimes
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
@@ -42,6 +43,7 @@ class JobBackendMixin(LedgerMixin):
         self.keys = RecordKeys(bytes_to_str(self.task_keyprefix).removesuffix("celery-task-meta-"))
         self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
         self.records = JobRecords(self)
+        self.run_times = RunTimes(self)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""
@@ -168,7 +170,7 @@ class JobBackendMixin(LedgerMixin):
                 meta.get("owner") or "",
                 meta.get("name") or "",
             ),
-            *(publication, fence),
+            *(publication, fence, _run_time(meta)),
         ]
         outcome, cancel, before = self.ensure(self.run_record_script, (STORE, task_id, arguments), **retry_policy)
         if request is not None:
@@ -206,6 +208,10 @@ class JobBackendMixin(LedgerMixin):
             ttl = self.failure_expires if state == states.FAILURE else self.expires
             meta["expires_at"] = now_ms() + ttl * 1000 if ttl else None
         return meta
+
+
+def _run_time(meta: Mapping[str, Any]) -> int | str:
+    return max(now_ms() - meta["started_at"], 0) if meta.get("started_at") and meta.get("name") else ""
 
 
 def _runs_in_worker(request: Any) -> bool:

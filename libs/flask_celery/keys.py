@@ -14,6 +14,7 @@ key, after the prefix                    type    holds
 ``taskgate-terminate``                   zset    jobs whose process is to be ended, by the time it was asked
 ``taskgate-unpublished``                 zset    jobs on their way to a broker other than Redis
 ``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
+``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
 ``taskgate-retired``                     zset    ledger entries by the time they may be forgotten (ms)
 =======================================  ======  ======================================================
 
@@ -61,6 +62,11 @@ class RecordKeys:
     def terminate(self) -> str:
         """Running jobs that were cancelled the hard way."""
         return f"{self.prefix}taskgate-terminate"
+
+    @property
+    def run_times(self) -> str:
+        """The tasks' mean run times."""
+        return f"{self.prefix}taskgate-run-times"
 
     @property
     def unpublished(self) -> str:

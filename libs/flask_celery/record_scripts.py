@@ -72,7 +72,8 @@ end
 
 #: Stores a state unless the job is final already, or the run that says it has been overtaken.
 #: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
-#: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none), prefix.
+#: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none),
+#: 11 how long the run has taken (ms), or '', prefix.
 #: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or ''}.
 STORE = (
     _RECORDS
@@ -97,6 +98,11 @@ if not before then
   redis.call('ZADD', prefix .. 'taskgate-owner-' .. ARGV[7], now, task_id)
 end
 if final[state] then
+  local took, times = tonumber(ARGV[11]), prefix .. 'taskgate-run-times'
+  if state == 'SUCCESS' and took then
+    local mean = tonumber(redis.call('HGET', times, ARGV[8]) or took)
+    redis.call('HSET', times, ARGV[8], string.format('%.0f', mean + (took - mean) / 5))
+  end
   finish(task_id, record, state, tonumber(ARGV[4]), tonumber(ARGV[5]), now)
 else
   redis.call('SET', meta, record)

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from app.errors import RETRY_AFTER
+from libs.flask_celery.watch import PATIENCE
 from tests.conftest import wait_until
 from tests.functional.held_clients import Answer, HeldClients
 from tests.installation import API, ApiServer, Installation, an_installation
@@ -133,13 +134,16 @@ def test_redis_restarts_so_fast_that_nobody_is_turned_away(
     ids = [installation.accept("ann") for _ in range(50)]
     clients = hold(installation, server, headers, ids)
 
+    stopped = time.monotonic()
     installation.redis.stop()
     installation.redis.start()
+    away = time.monotonic() - stopped
     finish(installation, ids)
 
     answers = clients.answers(HELD)
-    # On a busy machine the start may take longer than they wait for it.
-    assert all_done(answers) or {answer.status for answer in answers} == {503}
+    print(f"\nRedis was away for {away:.3f} s")
+    # On a busy machine the start may take longer than they are patient.
+    assert all_done(answers) or (away > 0.8 * PATIENCE and {answer.status for answer in answers} <= {200, 503})
 
 
 def test_a_change_while_the_subscription_is_broken_is_not_missed(
@@ -178,6 +182,8 @@ def test_a_worker_ends_the_wait(installation: Installation, server: ApiServer, h
             answer = api.get(f"results/{submitted['task_id']}?wait={HELD}")
             assert (answer.json()["state"], answer.json()["result"]) == ("SUCCESS", 3)
     assert time.monotonic() - started < HELD / 3
+    backend = installation.backend
+    assert backend.client.hexists(backend.keys.run_times, "maintenance.adds"), "its runs' time is kept"
 
 
 def finish(installation: Installation, ids: Sequence[str]) -> None:
