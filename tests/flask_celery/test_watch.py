@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -16,10 +17,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from config import Config
 from libs.flask_celery import FlaskCelery, WatchHub
 from libs.flask_celery import watch as watch_module
 from libs.flask_celery.subscription import Subscription
-from tests.conftest import RedisServer, wait_until
+from tests.conftest import RedisServer, built_app, wait_until
 
 #: Seconds. Longer than anything here takes, so that it is the wake-up that ends a wait.
 LONG = 30.0
@@ -299,3 +301,25 @@ def test_nobody_watches_before_redis_has_confirmed_it(hub: WatchHub, monkeypatch
 
     with pytest.raises(RedisError), hub.watch(["a"]):
         pytest.fail("what was published now would be missed")
+
+
+def test_nobody_is_woken_to_read_before_redis_answers_commands(hub: WatchHub, redis_url: str) -> None:
+    """As one that loads its data does not, though it takes subscriptions. Here it is made to refuse PING alone."""
+    with Redis.from_url(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", "default", "-ping")
+        try:
+            with pytest.raises(RedisError), hub.watch(["a"]):
+                pytest.fail("it would read now")
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", "+ping")
+    assert can_watch(hub)
+
+
+def test_the_channels_are_the_deployments_own(config: Config) -> None:
+    with built_app(replace(config, deployment="acme")) as app:
+        hub, celery_app = app.extensions["job_watch"], app.extensions["celery"]
+        with hub.watch(["a"]) as watch:
+            assert watch is not None
+            assert listening(config.redis_url) == (1, [b"acme:celery-task-meta-a"])
+            store(celery_app, "a")
+            assert watch.wait(LONG)
