@@ -67,15 +67,14 @@ def test_a_lost_message_is_put_back_when_its_turn_has_come(
     assert sorted(put_back) == sorted(jobs[number] for number in lost)
 
 
-def passes_until_quiet(reconciliation: Reconciliation, channel: ClaimingChannelMixin) -> list[str]:
+def passes_until(count: int, reconciliation: Reconciliation, channel: ClaimingChannelMixin) -> list[str]:
+    """Passes until so many are put back, and one more."""
     put_back: list[str] = []
-    quiet = 0
-    while quiet < 3:
-        found = reconciliation.run(channel)
-        quiet = 0 if found else quiet + 1
-        put_back += found
+    deadline = time.monotonic() + 30
+    while len(put_back) < count and time.monotonic() < deadline:
+        put_back += reconciliation.run(channel)
         time.sleep(0.02)
-    return put_back
+    return put_back + reconciliation.run(channel)
 
 
 def test_a_deleted_list_is_put_back_whole_and_in_its_order(
@@ -85,7 +84,7 @@ def test_a_deleted_list_is_put_back_whole_and_in_its_order(
     jobs = [celery_app.send_task("test.work", (f"j{number}",), queue="another").id for number in range(50)]
     broker.delete("another")
 
-    put_back = passes_until_quiet(Reconciliation(celery_app, grace=0.05), channel)
+    put_back = passes_until(50, Reconciliation(celery_app, grace=0.05), channel)
 
     assert sorted(put_back) == sorted(jobs)
     restored = [json.loads(message)["headers"]["id"] for message in reversed(broker.lrange("another", 0, -1))]
@@ -101,11 +100,7 @@ def test_more_lost_jobs_than_one_pass_looks_at_all_come_back(
     broker.flushdb()
     reconciliation = Reconciliation(celery_app, grace=0.5)
 
-    put_back: list[str] = []
-    deadline = time.monotonic() + 30
-    while len(put_back) < 300 and time.monotonic() < deadline:
-        put_back += reconciliation.run(channel)
-        time.sleep(0.02)
+    put_back = passes_until(300, reconciliation, channel)
 
     assert sorted(put_back) == sorted(jobs)
 

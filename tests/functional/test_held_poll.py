@@ -27,7 +27,11 @@ HELD = 30
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with an_installation(tmp_path_factory.mktemp("held")) as installation:
+    # What this process stores may take as long as a busy disk takes; the service keeps its own time-outs.
+    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "20", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 20}'}
+    with an_installation(tmp_path_factory.mktemp("held"), **patient) as installation:
+        for name in patient:
+            del installation.environment[name]
         yield installation
 
 
