@@ -27,9 +27,6 @@ server's own (TIME), so that the hosts' clocks need not agree. The last argument
 prefix; keys that kombu lets one rename come through KEYS, with the prefix on them.
 """
 
-HELD = "taskgate-held"
-DELAYED = "taskgate-delayed"
-DELAYED_MESSAGES = "taskgate-delayed-messages"
 QUARANTINED = "taskgate-quarantined"
 LISTS = "taskgate-lists"
 #: The orders of lists that were emptied, whose jobs are to be cancelled; each is this name and a random one.
