@@ -14,63 +14,15 @@ from celery import Celery
 from marshmallow import Schema
 
 from app.api_1_0 import ROUTES
-from app.api_1_0.idempotency import LONGEST_KEY
 from app.api_1_0.links import PREFIX, submit_url
 from app.api_1_0.operation import Operation
 from app.api_1_0.schemas import MissingResultSchema, ProblemSchema, SubmittedSchema
 from app.api_1_0.tasks import TaskJobs
-from app.auth import ACCESS_TOKEN
 from app.json_schema import params_schema
+from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
 from libs.flask_celery import JobSpec, job_specs
 
 _VERSION = "1.0"
-
-_PARAMETERS = {
-    "task": ("The name of a task, as GET tasks lists them.", {"type": "string", "maxLength": 255}),
-    "task_id": ("What the submission answered.", {"type": "string", "maxLength": 255}),
-    "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
-}
-
-_HEADERS = {
-    "Location": ("Where to poll for the result.", {"type": "string"}),
-    "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
-    "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
-    "Content-Location": ("Where this job is polled.", {"type": "string"}),
-    "Preference-Applied": ("What was preferred and done, as wait=10.", {"type": "string"}),
-    "ETag": ("Of this very answer; to be sent as If-None-Match.", {"type": "string"}),
-    "Idempotent-Replayed": (
-        "The job was submitted before, under the same key.",
-        {"type": "string", "enum": ["true"]},
-    ),
-}
-
-_REQUEST_HEADERS = {
-    "Idempotency-Key": (
-        "Your name for this submission. Sent again with the same body it is the same job, with another one a 422.",
-        {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!#-\\[\\]-~]+$"},
-    ),
-    "Prefer": (
-        "`wait=N`: answer 200 with the result when the job has ended within N seconds, 30 at the most. Needs the "
-        "scope `read` too.",
-        {"type": "string", "examples": ["wait=10"]},
-    ),
-    "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
-}
-
-_SECURITY_SCHEMES = {
-    "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
-    "job_token": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The access_token that a submission answers. It opens that one job for a limited time.",
-    },
-    "job_token_in_query": {
-        "type": "apiKey",
-        "in": "query",
-        "name": ACCESS_TOKEN,
-        "description": "The same, where a browser cannot set headers.",
-    },
-}
 
 _TRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -106,7 +58,7 @@ def _empty_spec() -> APISpec:
         security=[{"key": []}],
     )
     spec.components.schema("MissingResult", schema=MissingResultSchema)  # which is one of several in its answer
-    for name, scheme in _SECURITY_SCHEMES.items():
+    for name, scheme in SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
     return spec
 
@@ -152,13 +104,13 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
 
 
 def _parameter(name: str) -> dict[str, Any]:
-    description, schema = _PARAMETERS[name]
+    description, schema = PARAMETERS[name]
     return {"in": "path", "name": name, "required": True, "description": description, "schema": schema}
 
 
 def _query_and_headers(described: Operation) -> list[dict[str, Any]]:
     headers = [
-        {"in": "header", "name": name, "description": _REQUEST_HEADERS[name][0], "schema": _REQUEST_HEADERS[name][1]}
+        {"in": "header", "name": name, "description": REQUEST_HEADERS[name][0], "schema": REQUEST_HEADERS[name][1]}
         for name in described.request_headers
     ]
     return headers if described.query is None else [{"in": "query", "schema": described.query}, *headers]
@@ -192,9 +144,7 @@ def _answer(status: int, schema: type[Schema] | None, described: Operation) -> d
 
 
 def _headers(names: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        name: {"description": _HEADERS[name][0], "schema": _HEADERS[name][1]} for name in (*names, "X-Request-ID")
-    }
+    return {name: {"description": HEADERS[name][0], "schema": HEADERS[name][1]} for name in (*names, "X-Request-ID")}
 
 
 def _links() -> dict[str, Any]:

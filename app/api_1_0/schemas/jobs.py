@@ -1,4 +1,4 @@
-"""What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
+"""Jobs: just submitted, under way, ended."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,38 +6,14 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from app.api_1_0.links import cancel_url, file_url, result_url, submit_url, task_url
-from app.json_schema import params_schema
-from libs.flask_celery import JobRecord, JobSpec, JobState
-
-
-class UtcDateTime(fields.AwareDateTime):
-    """RFC 3339 in UTC with Z, to the millisecond."""
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from app.api_1_0.links import cancel_url, file_url, result_url
+from app.api_1_0.schemas.problems import ProblemSchema
+from app.api_1_0.schemas.times import UtcDateTime
+from libs.flask_celery import JobRecord, JobState
 
 
 def _state() -> fields.Enum[JobState]:
     return fields.Enum(JobState, by_value=True, required=True, metadata={"description": "Celery's state of the job."})
-
-
-class ProblemSchema(Schema):
-    """An error, as RFC 9457 has it."""
-
-    type = fields.String(required=True)
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True, metadata={"description": "What is wrong and what to do about it."})
-    errors = fields.Dict(keys=fields.String(), metadata={"description": "Messages by field."})
-    request_id = fields.String()
-
-
-class LinksSchema(Schema):
-    """Where to go from here."""
-
-    result = fields.String(required=True)
-    cancel = fields.String(required=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,41 +157,3 @@ class JobPageSchema(Schema):
     next = fields.String(
         allow_none=True, required=True, metadata={"description": "The cursor of the next page; null on the last."}
     )
-
-
-class TaskSchema(Schema):
-    """A task that can be submitted."""
-
-    name = fields.String(required=True)
-    summary = fields.String(required=True)
-    description = fields.String(required=True)
-    queue = fields.Function(lambda spec: spec.queue or "default", metadata={"type": "string"})
-    params = fields.Method("get_params", metadata={"type": "object", "description": "JSON Schema of the params."})
-    links = fields.Method(
-        "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
-    )
-
-    def get_params(self, spec: JobSpec) -> dict[str, Any]:
-        """As OpenAPI 3.1 has it, which is JSON Schema."""
-        return params_schema(spec)
-
-    def get_links(self, spec: JobSpec) -> dict[str, str]:
-        """Where to read of it and where to submit."""
-        return {"self": task_url(spec.name), "submit": submit_url(spec.name)}
-
-
-class TaskListSchema(Schema):
-    """Every task that can be submitted, by name."""
-
-    tasks = fields.List(fields.Nested(TaskSchema), required=True)
-
-
-class FileSchema(Schema):
-    """An uploaded file; params name it by ``file_id``."""
-
-    file_id = fields.String(attribute="id", required=True)
-    name = fields.String(required=True)
-    size = fields.Integer(required=True, metadata={"description": "In bytes."})
-    content_type = fields.String(required=True)
-    sha256 = fields.String(required=True)
-    created_at = UtcDateTime(required=True)

@@ -1,0 +1,16 @@
+"""Uploaded files."""
+
+from marshmallow import Schema, fields
+
+from app.api_1_0.schemas.times import UtcDateTime
+
+
+class FileSchema(Schema):
+    """An uploaded file; params name it by ``file_id``."""
+
+    file_id = fields.String(attribute="id", required=True)
+    name = fields.String(required=True)
+    size = fields.Integer(required=True, metadata={"description": "In bytes."})
+    content_type = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    created_at = UtcDateTime(required=True)

@@ -1,0 +1,14 @@
+"""Errors."""
+
+from marshmallow import Schema, fields
+
+
+class ProblemSchema(Schema):
+    """An error, as RFC 9457 has it."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True, metadata={"description": "What is wrong and what to do about it."})
+    errors = fields.Dict(keys=fields.String(), metadata={"description": "Messages by field."})
+    request_id = fields.String()

@@ -1,0 +1,51 @@
+"""What the OpenAPI document says of each path parameter, header and credential: name → (description, schema)."""
+
+from app.api_1_0.idempotency import LONGEST_KEY
+from app.auth import ACCESS_TOKEN
+
+PARAMETERS = {
+    "task": ("The name of a task, as GET tasks lists them.", {"type": "string", "maxLength": 255}),
+    "task_id": ("What the submission answered.", {"type": "string", "maxLength": 255}),
+    "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
+}
+
+HEADERS = {
+    "Location": ("Where to poll for the result.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
+    "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
+    "Content-Location": ("Where this job is polled.", {"type": "string"}),
+    "Preference-Applied": ("What was preferred and done, as wait=10.", {"type": "string"}),
+    "ETag": ("Of this very answer; to be sent as If-None-Match.", {"type": "string"}),
+    "Idempotent-Replayed": (
+        "The job was submitted before, under the same key.",
+        {"type": "string", "enum": ["true"]},
+    ),
+}
+
+REQUEST_HEADERS = {
+    "Idempotency-Key": (
+        "Your name for this submission. Sent again with the same body it is the same job, with another one a 422.",
+        {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!#-\\[\\]-~]+$"},
+    ),
+    "Prefer": (
+        "`wait=N`: answer 200 with the result when the job has ended within N seconds, 30 at the most. Needs the "
+        "scope `read` too.",
+        {"type": "string", "examples": ["wait=10"]},
+    ),
+    "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
+}
+
+SECURITY_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "job_token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The access_token that a submission answers. It opens that one job for a limited time.",
+    },
+    "job_token_in_query": {
+        "type": "apiKey",
+        "in": "query",
+        "name": ACCESS_TOKEN,
+        "description": "The same, where a browser cannot set headers.",
+    },
+}
