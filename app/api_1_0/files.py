@@ -11,7 +11,7 @@ from flask_restful import Resource
 from marshmallow import Schema, fields, validate
 
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.schemas import FileSchema
+from app.api_1_0.schemas import UploadedFileSchema
 from app.api_keys import Principal, Scope
 from app.errors import ProblemError
 from app.extensions import db
@@ -36,7 +36,7 @@ class FileList(Resource):  # type: ignore[misc]
         Operation(
             "Upload an input file",
             Scope.SUBMIT,
-            {201: FileSchema},
+            {201: UploadedFileSchema},
             errors=(400, 413, 422),
             query=UploadQuery,
             description="As a form with the field `file`, or as the body itself, of any media type, with `?name=`.",

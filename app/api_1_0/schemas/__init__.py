@@ -1,6 +1,6 @@
 """What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
 
-from app.api_1_0.schemas.files import FileSchema
+from app.api_1_0.schemas.files import UploadedFileSchema
 from app.api_1_0.schemas.jobs import (
     AdminResultSchema,
     FailureSchema,
@@ -19,7 +19,7 @@ from app.api_1_0.schemas.times import UtcDateTime
 __all__ = [
     "AdminResultSchema",
     "FailureSchema",
-    "FileSchema",
+    "UploadedFileSchema",
     "JobPageSchema",
     "MissingResultSchema",
     "ProblemSchema",

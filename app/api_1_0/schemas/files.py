@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 from app.api_1_0.schemas.times import UtcDateTime
 
 
-class FileSchema(Schema):
+class UploadedFileSchema(Schema):
     """An uploaded file; params name it by ``file_id``."""
 
     file_id = fields.String(attribute="id", required=True)
