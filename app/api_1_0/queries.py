@@ -1,14 +1,45 @@
 """What the API takes in the query, as marshmallow schemas."""
 
-from datetime import timedelta
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api_1_0.polling import LONGEST_WAIT
 from libs.flask_celery import JobState
 
 #: Jobs in one poll. As many ids of the length and the characters below fit into a request line as gunicorn takes it.
 MOST_RESULTS = 100
+
+
+#: Ten years.
+LONGEST_TIME = timedelta(days=3_653).total_seconds()
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
+class SecondsOrTime(fields.Field[float | datetime]):
+    """A number of seconds, ten years at the most, or a time with its offset."""
+
+    def __init__(self, *, metadata: Mapping[str, Any]) -> None:
+        number = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_TIME}
+        super().__init__(metadata={**metadata, "anyOf": [number, {"type": "string", "format": "date-time"}]})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> float | datetime:
+        if not _NUMBER.fullmatch(value):
+            moment: datetime = fields.AwareDateTime(error_messages=_NO_TIME).deserialize(value, attr, data)
+            return moment
+        seconds = float(value)
+        if not 0 < seconds <= LONGEST_TIME:
+            raise ValidationError(f"Must be more than 0 seconds and {LONGEST_TIME:,.0f} at the most.")
+        return seconds
+
+
+_NO_TIME: dict[str, Any] = dict.fromkeys(
+    ("invalid", "invalid_awareness", "format"), "Not a number of seconds, nor a time with its offset (RFC 3339)."
+)
 
 
 class JobPageQuery(Schema):
@@ -22,13 +53,31 @@ class JobPageQuery(Schema):
 
 
 class SubmitQuery(Schema):
-    """When a job is to run: at once, or not before what is given; with both, not before the later one."""
+    """When a job is to run: at once, or not before what is given; with `delay` and `at`, not before the later one."""
 
     delay = fields.Float(
-        validate=validate.Range(0, timedelta(days=3_653).total_seconds()),
+        validate=validate.Range(0, LONGEST_TIME),
         metadata={"description": "Not before so many seconds from now; ten years at the most."},
     )
     at = fields.AwareDateTime(metadata={"description": "Not before this time (RFC 3339, with its offset)."})
+    priority = fields.Integer(
+        validate=validate.Range(0, 9),
+        metadata={"description": "0 is the most urgent; jobs of 0 to 2, 3 to 5, 6 to 8 and 9 queue together."},
+    )
+    expires = SecondsOrTime(
+        metadata={"description": "Unstarted after so many seconds, or at this time, it is REVOKED."}
+    )
+    queue = fields.String(
+        validate=validate.Length(1, 255), metadata={"description": "One of the queues that the task names."}
+    )
+
+
+def submit_query(queues: Sequence[str]) -> type[SubmitQuery]:
+    """The same for a task that may wait in these queues."""
+    queue = fields.String(
+        validate=validate.OneOf(queues), metadata={"description": f"Where it waits, {queues[0]} when not said."}
+    )
+    return type("SubmitQuery", (SubmitQuery,), {"queue": queue})
 
 
 class PollQuery(Schema):

@@ -1,6 +1,5 @@
 """What can be submitted, and submitting it."""
 
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +18,7 @@ from app.api_1_0.queries import SubmitQuery
 from app.api_1_0.representing import represent
 from app.api_1_0.retry_after import seconds_until_done
 from app.api_1_0.schemas import ResultSchema, Submission, SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.wishes import read_wishes
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
 from libs.flask_celery import (
@@ -26,6 +26,7 @@ from libs.flask_celery import (
     ExpiredJobError,
     SubmittedJob,
     UnknownJobError,
+    describe,
     job_spec,
     job_specs,
     submit,
@@ -38,8 +39,8 @@ class TaskList(Resource):  # type: ignore[misc]
     @operation(Operation("List the tasks that can be submitted", Scope.READ, {200: TaskListSchema}))
     def get(self, _: Principal) -> Any:
         """Every task, by name."""
-        specs = job_specs(current_app.extensions["celery"])
-        return {"tasks": list(specs.values())}, HTTPStatus.OK
+        celery_app = current_app.extensions["celery"]
+        return {"tasks": [describe(celery_app, spec) for spec in job_specs(celery_app).values()]}, HTTPStatus.OK
 
 
 class Task(Resource):  # type: ignore[misc]
@@ -48,7 +49,8 @@ class Task(Resource):  # type: ignore[misc]
     @operation(Operation("Describe one task", Scope.READ, {200: TaskSchema}, errors=(404,)))
     def get(self, _: Principal, task: str) -> Any:
         """Its description and the schema of its params."""
-        return job_spec(current_app.extensions["celery"], task), HTTPStatus.OK
+        celery_app = current_app.extensions["celery"]
+        return describe(celery_app, job_spec(celery_app, task)), HTTPStatus.OK
 
 
 class TaskJobs(Resource):  # type: ignore[misc]
@@ -65,20 +67,22 @@ class TaskJobs(Resource):  # type: ignore[misc]
                 200: ("Location", "Preference-Applied", "Idempotent-Replayed"),
                 202: ("Location", "Retry-After", "Idempotent-Replayed"),
             },
-            request_headers=("Idempotency-Key", "Prefer"),
+            request_headers=("Idempotency-Key", "Prefer", "Cancel-After"),
         )
     )
     def post(self, principal: Principal, task: str, query: dict[str, Any]) -> Any:
         """Stored when this answers 202; poll ``Location`` for its result. 200 when it has ended while one waited."""
         celery_app = current_app.extensions["celery"]
-        job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
-        options = _publish_options(query)
+        spec = job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
+        wishes = read_wishes(request, query, describe(celery_app, spec))
+        options = wishes.publish_options()
         submitted = submit(
             celery_app,
             task,
             read_json_object(request),
             idempotency_key=read_idempotency_key(request),
-            content=query,
+            content=wishes.content(),
+            cancel_after=wishes.cancel_after,
             **options,
         )
         headers = {"Location": result_url(submitted.task_id)}
@@ -108,19 +112,3 @@ def _with_token(job: SubmittedJob, owner: Principal) -> Submission:
     """A repeated submission is answered with a new token, which lasts from now on."""
     token = current_app.extensions["job_tokens"].issue(JobAccess(job.task_id, owner.name))
     return Submission(job.task_id, job.task, job.state, job.submitted_at, token)
-
-
-def _publish_options(query: dict[str, Any]) -> dict[str, Any]:
-    times = []
-    if query.get("delay"):
-        times.append(datetime.now(UTC) + timedelta(seconds=query["delay"]))
-    if "at" in query:
-        times.append(_in_utc(query["at"]))
-    return {"eta": max(times)} if times else {}
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:  # within hours of the years 1 and 9999
-        return moment.replace(tzinfo=UTC)

@@ -5,22 +5,24 @@ call for each.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from celery import Celery
 from marshmallow import Schema
 
 from app.api_1_0 import ROUTES
 from app.api_1_0.links import PREFIX, submit_url
 from app.api_1_0.operation import Operation
+from app.api_1_0.queries import submit_query
 from app.api_1_0.schemas import MissingResultSchema, ProblemSchema, SubmittedSchema
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
-from libs.flask_celery import JobSpec, job_specs
+from libs.flask_celery import FlaskCelery, JobSpec, describe, job_specs
 
 _VERSION = "1.0"
 
@@ -33,7 +35,7 @@ _TRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _COMMON_ERRORS = (401, 403, 422, 500)
 
 
-def build_document(celery_app: Celery) -> dict[str, Any]:
+def build_document(celery_app: FlaskCelery) -> dict[str, Any]:
     """The whole document, as a JSON object."""
     spec = _empty_spec()
     for path, resource in ROUTES:
@@ -45,7 +47,8 @@ def build_document(celery_app: Celery) -> dict[str, Any]:
         }
         spec.path(path=PREFIX + re.sub(r"<(\w+)>", r"{\1}", path), operations=operations)
     for job in job_specs(celery_app).values():
-        spec.path(path=submit_url(job.name), operations={"post": _submit_operation(job)})
+        submit = _submit_operation(job, describe(celery_app, job).queues)
+        spec.path(path=submit_url(job.name), operations={"post": submit})
     document: dict[str, Any] = spec.to_dict()
     return document
 
@@ -71,7 +74,7 @@ def _component_name(schema: Any) -> str:
     return kind.__name__.removesuffix("Schema")
 
 
-def _submit_operation(job: JobSpec) -> dict[str, Any]:
+def _submit_operation(job: JobSpec, queues: Sequence[str]) -> dict[str, Any]:
     described: Operation = getattr(TaskJobs.post, "operation")  # noqa: B009 - set by a decorator
     example = {} if job.example is None else {"example": dict(job.example)}
     content = {"schema": params_schema(job), **example}
@@ -80,7 +83,7 @@ def _submit_operation(job: JobSpec) -> dict[str, Any]:
         "summary": job.summary or described.summary,
         "description": f"{job.description}\n\nNeeds the scope `{described.scope}`.".strip(),
         "tags": [job.name.partition(".")[0]],
-        "parameters": _query_and_headers(described),
+        "parameters": _query_and_headers(replace(described, query=submit_query(queues))),
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": _responses(described) | {"202": _answer(202, SubmittedSchema, described) | _links()},
     }

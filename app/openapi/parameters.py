@@ -32,6 +32,10 @@ REQUEST_HEADERS = {
         "scope `read` too.",
         {"type": "string", "examples": ["wait=10"]},
     ),
+    "Cancel-After": (
+        "Cancel the job if it has not ended so long after its submission: seconds, or a duration such as 1h30m.",
+        {"type": "string", "pattern": "^[1-9][0-9]{0,8}$|^(?=[1-9])([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?$"},
+    ),
     "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
 }
 

@@ -11,6 +11,7 @@ from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.completions import completions_table, forget_completions
 from libs.flask_celery.current_job import JobFileStore, current_job
 from libs.flask_celery.dead_letters import DeadLetter, DeadLetters
+from libs.flask_celery.describing import JobDescription, JobLimits, describe
 from libs.flask_celery.discovery import import_jobs
 from libs.flask_celery.errors import (
     BrokerUnavailableError,
@@ -48,7 +49,8 @@ __all__ = [
     "CelerySettings", "ContextTask", "FlaskCelery", "Role", "celery_app", "completions_table", "import_jobs",
     "make_celery",
     # Writing jobs
-    "JobFileStore", "JobSpec", "current_job", "job", "job_spec", "job_specs",
+    "JobDescription", "JobFileStore", "JobLimits", "JobSpec", "current_job", "describe", "job", "job_spec",
+    "job_specs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
     "SubmissionTerms", "SubmittedJob", "Watch", "WatchHub", "submit",

@@ -36,6 +36,7 @@ local submitted, owner, task = ARGV[10], ARGV[11], ARGV[12]
 local publication, fence = tonumber(ARGV[13]), tonumber(ARGV[14])
 local queue_limit, owner_limit = tonumber(ARGV[15]), tonumber(ARGV[16])
 local idempotency, fingerprint, idempotency_ttl, first = ARGV[17], ARGV[18], ARGV[19], ARGV[20]
+local start_by, end_by = tonumber(ARGV[21]), tonumber(ARGV[22])
 
 local ledger = record_prefix .. 'taskgate-job-' .. task_id
 local unfinished = record_prefix .. 'taskgate-unfinished'
@@ -93,6 +94,14 @@ if not fresh then
   return {'PUBLISHED', ''}
 end
 redis.call('HSET', ledger, 'owner', owner, 'task', task, 'submitted', submitted)
+if start_by > 0 then
+  redis.call('HSET', ledger, 'expires', ARGV[21])
+  redis.call('ZADD', record_prefix .. 'taskgate-deadlines', start_by, 'start ' .. task_id)
+end
+if end_by > 0 then
+  redis.call('HSET', ledger, 'deadline', ARGV[22])
+  redis.call('ZADD', record_prefix .. 'taskgate-deadlines', end_by, 'end ' .. task_id)
+end
 redis.call('SET', record_prefix .. 'celery-task-meta-' .. task_id, record)
 redis.call('ZADD', record_prefix .. 'taskgate-owner-' .. owner, submitted, task_id)
 if idempotency ~= '' then redis.call('SET', idempotency, fingerprint .. ' ' .. task_id, 'EX', idempotency_ttl) end

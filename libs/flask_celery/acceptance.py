@@ -15,6 +15,7 @@ from typing import Any
 from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
+from libs.flask_celery.deadlines import expires_at
 from libs.flask_celery.errors import (
     AlreadySubmittedError,
     IdempotencyConflictError,
@@ -101,6 +102,7 @@ class Acceptance:
             *(compacted(self.message, self.queue), facts.submitted_at, facts.owner, headers["task"]),
             *(publication_of(headers), headers.get(FENCE_HEADER) or 0, terms.queue_limit, terms.owner_limit),
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
+            *(expires_at(headers), facts.deadline or 0),
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

@@ -17,6 +17,7 @@ from kombu.utils import cached_property
 from libs.flask_celery import rabbitmq
 from libs.flask_celery.accept_script import ACCEPTED, KNOWN
 from libs.flask_celery.acceptance import FENCE_HEADER, FIRST_HEADER
+from libs.flask_celery.deadlines import with_zone
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
@@ -42,6 +43,8 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         run that may have been overtaken, so it carries the run's fence. Anything else has its caller's facts.
         """
         message = super().as_task_v2(task_id, *args, **kwargs)
+        if message.headers["expires"]:
+            message.headers["expires"] = with_zone(message.headers["expires"], self.app.timezone)
         request = getattr(current_task, "request", None) if current_task else None
         if request is None or getattr(request, "id", None) != task_id:
             message.headers[HEADER] = SubmissionFacts.of_caller().to_header()
@@ -84,6 +87,8 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         confirmed = rabbitmq.publish_options(timeout=(conf.broker_transport_options or {}).get("read_timeout"))
 
         def send_after_record(producer: Any, name: str, message: task_message, **options: Any) -> Any:
+            # RabbitMQ would drop what is late without a word, a started job that comes back to its queue too.
+            options.pop("expiration", None)
             connection = producer.connection
             on_rabbitmq = rabbitmq.is_used_by(connection)
             if on_rabbitmq:

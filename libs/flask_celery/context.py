@@ -7,6 +7,7 @@ uses that one: its caller's ``g`` and ``db.session`` are what it should see. A w
 """
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import signals
@@ -83,8 +84,8 @@ def fill_g(request: Any) -> None:
     g.request_id = facts.request_id if facts else None
     g.locale = facts.locale if facts else None
     g.traceparent = facts.traceparent if facts else None
-    expires = getattr(request, "expires", None)
-    g.deadline = expires if isinstance(expires, str) else None
+    deadline = facts.deadline if facts else None
+    g.deadline = None if deadline is None else datetime.fromtimestamp(deadline / 1000, tz=UTC)
 
 
 def dispose_after_fork(app: Flask) -> None:

@@ -12,6 +12,7 @@ from libs.flask_celery.amqp import JobAMQP
 from libs.flask_celery.awaiting import OnDemandResult
 from libs.flask_celery.celery_config import CelerySettings, Role, celery_config
 from libs.flask_celery.context import connect_signals, dispose_after_fork
+from libs.flask_celery.deadline_keeper import DeadlineKeeper
 from libs.flask_celery.delays import DelayKeeper
 from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
@@ -53,7 +54,8 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     # shared_task binds to the default app, and to every other one as it is finalized.
     celery_app.set_default()
     if settings.role is Role.WORKER:
-        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, RedisCheck, Reconciler, Terminator, SoftShutdown}
+        celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, DeadlineKeeper, RedisCheck, Reconciler, Terminator}
+        celery_app.steps["worker"].add(SoftShutdown)
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

@@ -24,6 +24,7 @@ class SubmissionFacts:
     locale: str | None = None
     traceparent: str | None = None  # W3C Trace Context
     retry_of: str | None = None  # the final job that this one runs again
+    deadline: int | None = None  # Unix time in milliseconds at which it is cancelled if it has not ended
 
     @classmethod
     def of_caller(cls) -> "SubmissionFacts":
@@ -54,6 +55,7 @@ class SubmissionFacts:
             locale=_text(header.get("locale")),
             traceparent=_text(header.get("traceparent")),
             retry_of=_text(header.get("retry_of")),
+            deadline=deadline if isinstance(deadline := header.get("deadline"), int) else None,
         )
 
     def to_header(self) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class SubmissionFacts:
             "locale": self.locale,
             "traceparent": self.traceparent,
             "retry_of": self.retry_of,
+            "deadline": self.deadline,
         }
         return {name: value for name, value in named.items() if value}
 

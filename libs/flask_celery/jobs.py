@@ -21,6 +21,7 @@ class JobSpec:
     queue: str | None
     example: Mapping[str, Any] | None
     argument_names: tuple[str, ...]
+    queues: tuple[str, ...] = ()  # that may be chosen instead
 
     @property
     def summary(self) -> str:
@@ -53,6 +54,7 @@ def job(
     *,
     params: type[Schema],
     queue: str | None = None,
+    queues: Sequence[str] = (),
     example: Mapping[str, Any] | None = None,
     transactional: bool = False,
     **options: Any,
@@ -63,6 +65,7 @@ def job(
         name: the stable public name, ``package.verb_object``.
         params: the marshmallow schema of the function's keyword arguments.
         queue: where it waits; the default queue when None.
+        queues: other queues that whoever submits it may choose.
         example: params to show in the API's documentation.
         transactional: apply the job's database work exactly once, however often the job is delivered.
         options: any option of Celery's ``shared_task`` (``time_limit``, ``bind``, ``max_retries``, …).
@@ -77,6 +80,7 @@ def job(
             params=params,
             description=inspect.cleandoc(function.__doc__ or ""),
             queue=queue,
+            queues=tuple(queues),
             example=example,
             argument_names=tuple(names[1:] if options.get("bind") else names),
         )

@@ -5,13 +5,15 @@ key, after the prefix                    type    holds
 =======================================  ======  ======================================================
 ``celery-task-meta-<task_id>``           string  the record: Celery's result format plus our fields
 ``taskgate-job-<task_id>``               hash    the ledger: state, owner, task, submitted, cancel,
-                                                 publication, fence
+                                                 publication, fence, expires, deadline
 ``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
 ``taskgate-owner-<owner>``               zset    an owner's task ids by the time they were submitted (ms)
 ``taskgate-unfinished``                  zset    accepted and not final, by the time of submission (ms)
 ``taskgate-unfinished-by-owner``         hash    how many of them each owner has
 ``taskgate-failed``                      zset    the dead letters: failed jobs by the time they failed (ms)
 ``taskgate-terminate``                   zset    jobs whose process is to be ended, by the time it was asked
+``taskgate-deadlines``                   zset    ``start``, ``end`` or ``kill`` and a task id, by the time
+                                                 (ms) at which the job is late for it (``deadlines``)
 ``taskgate-unpublished``                 zset    jobs on their way to a broker other than Redis
 ``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
@@ -62,6 +64,11 @@ class RecordKeys:
     def terminate(self) -> str:
         """Running jobs that were cancelled the hard way."""
         return f"{self.prefix}taskgate-terminate"
+
+    @property
+    def deadlines(self) -> str:
+        """What is to be done with jobs that are late."""
+        return f"{self.prefix}taskgate-deadlines"
 
     @property
     def run_times(self) -> str:

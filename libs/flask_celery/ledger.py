@@ -63,19 +63,32 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
             self.run_record_script, (LET_GO, request.id, [request.id, *position_of(request), *self._kept_for()])
         )
 
-    def cancel(self, task_id: str, *, terminate: bool = False) -> tuple[str, str]:
+    def cancel(
+        self,
+        task_id: str,
+        *,
+        terminate: bool = False,
+        unless_started: bool = False,
+        reason: str = "cancelled before it started",
+    ) -> tuple[str, str]:
         """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
-        exception = self.prepare_exception(TaskRevokedError("cancelled before it started"))
+        exception = self.prepare_exception(TaskRevokedError(reason))
         meta = self._get_result_meta(result=exception, state=states.REVOKED, traceback=None, request=None)
         meta.update(self._known_fields(task_id), task_id=task_id)
         ttl: int = self.expires or 0
-        arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), now_ms(), "1" if terminate else ""]
+        choices = ["1" if choice else "" for choice in (terminate, unless_started)]
+        arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), now_ms(), *choices]
         outcome, state = self.run_record_script(CANCEL, task_id, arguments)
         return outcome.decode(), state.decode()
 
     def cancel_requested(self, task_id: str) -> bool:
         """Whether somebody has asked this running job to stop."""
         return bool(self.client.hexists(self.keys.ledger(task_id), "cancel"))
+
+    def has_started(self, task_id: str) -> bool:
+        """Whether a run of a job that was not to start after some time has ever begun."""
+        state, expires = self.client.hmget(self.keys.ledger(task_id), "state", "expires")
+        return state is not None and expires is None  # a stock client's has no ledger before it starts
 
     def state_of(self, task_id: str) -> JobState:
         """A job's state, also when its result has expired. Raises: UnknownJobError."""

@@ -13,12 +13,23 @@ _RECORDS = (
 local prefix = ARGV[#ARGV]
 local meta, ledger = KEYS[1], KEYS[2]
 
--- A stock worker ends a job in the record alone: it knows no ledger. Celery's JSON begins with the status.
+-- A stock worker tells the record alone: it knows no ledger. Celery's JSON begins with the status.
+local function written_state()
+  return string.match(redis.call('GETRANGE', meta, 0, 40), '^{%s*"status":%s*"(%u+)"')
+end
+
 local function known_state()
   local state = redis.call('HGET', ledger, 'state')
   if state and final[state] then return state end
-  local written = string.match(redis.call('GETRANGE', meta, 0, 40), '^{%s*"status":%s*"(%u+)"')
+  local written = written_state()
   return final[written or ''] and written or state
+end
+
+-- It has started: from now on it may not be too late for that.
+local function has_started(task_id)
+  if redis.call('HDEL', ledger, 'expires') == 1 then
+    redis.call('ZREM', prefix .. 'taskgate-deadlines', 'start ' .. task_id)
+  end
 end
 
 -- The job is no longer one that its owner waits for, nor one to put back in its queue should its message be lost.
@@ -52,6 +63,10 @@ local function finish(task_id, record, state, ttl, keep, now)
   if redis.call('HDEL', ledger, 'cancel', 'fence') > 0 then
     redis.call('ZREM', prefix .. 'taskgate-terminate', task_id)
   end
+  has_started(task_id)
+  if redis.call('HDEL', ledger, 'deadline') == 1 then
+    redis.call('ZREM', prefix .. 'taskgate-deadlines', 'end ' .. task_id, 'kill ' .. task_id)
+  end
   if state == 'FAILURE' and redis.call('EXISTS', message) == 1 then
     redis.call('ZADD', failed, now, task_id)
     redis.call('ZREMRANGEBYRANK', failed, 0, -100001)
@@ -83,8 +98,10 @@ local task_id, record, state, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6])
 -- stored for all that: refused, it would be run again and again.
 redis.call('HDEL', ledger, '')
 local before = known_state()
-local known = redis.call('HMGET', ledger, 'cancel', 'publication', 'fence')
+local known = redis.call('HMGET', ledger, 'cancel', 'publication', 'fence', 'deadline')
 local cancel, newest, latest = known[1] or '', tonumber(known[2] or 0), tonumber(known[3] or 0)
+-- Also before anybody has looked for what is overdue. By the server's clock, as they look.
+if known[4] and tonumber(known[4]) <= redis.call('TIME')[1] * 1000 then cancel = known[4] end
 local publication, fence = tonumber(ARGV[9]), tonumber(ARGV[10])
 if before and final[before] then return {'FINAL', cancel, before} end
 if publication then
@@ -107,6 +124,7 @@ if final[state] then
 else
   redis.call('SET', meta, record)
   redis.call('HSET', ledger, 'state', state)
+  if publication then has_started(task_id) end
   if publication and publication > newest then redis.call('HSET', ledger, 'publication', publication) end
   if fence > latest then redis.call('HSET', ledger, 'fence', string.format('%.0f', fence)) end
   redis.call('PUBLISH', meta, record)
@@ -117,8 +135,8 @@ return {'STORED', cancel, before or ''}
 
 #: Cancels: at once while nothing runs, else by a request the running job sees. KEYS: meta, ledger. ARGV: 1 task id,
 #: 2 the record to store when the job has not started, 3 ttl (s), 4 keep (ms), 5 now (ms), 6 '1' to have a run's
-#: process ended that does not listen, prefix.
-#: Returns {'REVOKED' | 'REQUESTED' | 'FINAL' | 'UNKNOWN', the state before or ''}.
+#: process ended that does not listen, 7 '1' to leave alone what has started ever, prefix.
+#: Returns {'REVOKED' | 'REQUESTED' | 'STARTED' | 'FINAL' | 'UNKNOWN', the state before or ''}.
 CANCEL = (
     _RECORDS
     + """
@@ -126,6 +144,9 @@ local task_id, record, now = ARGV[1], ARGV[2], tonumber(ARGV[5])
 local state = known_state()
 if not state then return {'UNKNOWN', ''} end
 if final[state] then return {'FINAL', state} end
+if ARGV[7] == '1' and (redis.call('HEXISTS', ledger, 'expires') == 0 or written_state() ~= 'PENDING') then
+  return {'STARTED', state}
+end
 if state == 'PENDING' or state == 'RETRY' then
   finish(task_id, record, 'REVOKED', tonumber(ARGV[3]), tonumber(ARGV[4]), now)
   return {'REVOKED', state}

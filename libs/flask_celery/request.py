@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.flask_celery.completions import Completions
 from libs.flask_celery.context import fill_g
+from libs.flask_celery.deadlines import is_late
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.giving_back import NotStarted, Stage, is_given_back, is_stopping, reach, show_waiting
 
@@ -79,6 +80,16 @@ class JobRequest(Request):  # type: ignore[misc]
             return None
         with self._in_app_context():
             return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def maybe_expire(self) -> bool | None:
+        """Whether it must not start any more.
+
+        A job that has started before does: it was in time, and what its first run has done may need its second one.
+        """
+        if is_late(self.expires) and not self.task.backend.has_started(self.id):
+            expired: bool | None = super().maybe_expire()
+            return expired
+        return None
 
     def _is_left_to_its_next_run(self) -> bool:
         """Give a transactional job back whose process was ended after its commit.

@@ -43,6 +43,7 @@ def submit(
     *,
     idempotency_key: str | None = None,
     content: Any = None,
+    cancel_after: float | None = None,
     **options: Any,
 ) -> SubmittedJob:
     """Accept one job for the caller in ``g`` (see ``facts``). One round trip to Redis, all or nothing.
@@ -52,6 +53,7 @@ def submit(
         body: its params as JSON.
         idempotency_key: the caller's name for this submission. Said again with the same content it is the same job.
         content: what the caller has said beside the body, which must be the same under the same key.
+        cancel_after: seconds after which the job is cancelled when it has not ended.
         options: publish options of ``Task.apply_async``.
 
     Raises: UnknownTaskError, InvalidParamsError, IdempotencyConflictError, QueueFullError, OwnerLimitError: nothing
@@ -63,6 +65,8 @@ def submit(
     spec.load_body(body)
     task_id = uuid()
     facts = SubmissionFacts.of_caller()
+    if cancel_after is not None:
+        facts = replace(facts, deadline=facts.submitted_at + round(cancel_after * 1000))
     terms = _with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, content])
     try:
         with under_terms(terms):

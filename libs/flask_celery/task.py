@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Task, states
 from celery.exceptions import Ignore, Reject, TaskRevokedError
+from flask import g
 
 from libs.flask_celery.database import job_transaction, run_once, was_committed
+from libs.flask_celery.deadlines import OVERDUE, is_late
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.states import JobState
 
@@ -89,7 +91,8 @@ class ContextTask(Task):  # type: ignore[misc]
             raise Ignore
 
     def _store_cancelled(self) -> None:
-        reason = self.backend.prepare_exception(TaskRevokedError("cancelled while it ran"))
+        why = OVERDUE if is_late(g.deadline) else "cancelled while it ran"
+        reason = self.backend.prepare_exception(TaskRevokedError(why))
         self.backend.store_state(self.request.id, reason, JobState.REVOKED.value, request=self.request)
         if self.request.chord:
             self.backend.on_chord_part_return(self.request, states.REVOKED, reason)

@@ -25,6 +25,7 @@ from tests.installation import Installation, an_installation
 PROBES = (
     "tests.functional.probe_jobs",
     "tests.functional.transactional_jobs",
+    "tests.functional.wished_jobs",
     "tests.rabbitmq.retrying_jobs",
 )
 

@@ -6,28 +6,53 @@ from marshmallow import Schema, fields
 
 from app.api_1_0.links import submit_url, task_url
 from app.json_schema import params_schema
-from libs.flask_celery import JobSpec
+from libs.flask_celery import JobDescription
+
+
+class LimitsSchema(Schema):
+    """What bounds a job; null where nothing does."""
+
+    time_limit = fields.Float(required=True, allow_none=True, metadata={"description": "Seconds a run may take."})
+    soft_time_limit = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Seconds after which a run is told to end."}
+    )
+    rate_limit = fields.String(
+        required=True, allow_none=True, metadata={"description": "Runs that one worker begins, as 10/m."}
+    )
+    max_retries = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Further tries when one fails."}
+    )
+    queue_limit = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Jobs in its queue before it is full."}
+    )
+    owner_limit = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Unfinished jobs that you may have."}
+    )
 
 
 class TaskSchema(Schema):
     """A task that can be submitted."""
 
-    name = fields.String(required=True)
-    summary = fields.String(required=True)
-    description = fields.String(required=True)
-    queue = fields.Function(lambda spec: spec.queue or "default", metadata={"type": "string"})
+    name = fields.String(attribute="spec.name", required=True)
+    summary = fields.String(attribute="spec.summary", required=True)
+    description = fields.String(attribute="spec.description", required=True)
+    queue = fields.String(required=True, metadata={"description": "Where it waits."})
+    queues = fields.List(
+        fields.String(), required=True, metadata={"description": "What `queue` of a submission may say."}
+    )
+    limits = fields.Nested(LimitsSchema, required=True)
     params = fields.Method("get_params", metadata={"type": "object", "description": "JSON Schema of the params."})
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
 
-    def get_params(self, spec: JobSpec) -> dict[str, Any]:
+    def get_params(self, job: JobDescription) -> dict[str, Any]:
         """As OpenAPI 3.1 has it, which is JSON Schema."""
-        return params_schema(spec)
+        return params_schema(job.spec)
 
-    def get_links(self, spec: JobSpec) -> dict[str, str]:
+    def get_links(self, job: JobDescription) -> dict[str, str]:
         """Where to read of it and where to submit."""
-        return {"self": task_url(spec.name), "submit": submit_url(spec.name)}
+        return {"self": task_url(job.spec.name), "submit": submit_url(job.spec.name)}
 
 
 class TaskListSchema(Schema):
