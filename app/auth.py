@@ -55,17 +55,20 @@ def init_app(app: Flask) -> None:
     key_use.init_app(app)
 
 
-def require(scope: Scope, *, job: str | None = None) -> Principal:
+def require(scope: Scope, *, job: str | None = None, also: Scope | None = None) -> Principal:
     """The caller, who must have ``scope``; also stands in ``g`` for jobs it submits.
 
     Args:
         job: the task id of the one job that the route is about, if an access token of that job opens the route. On
             a GET the token may also stand in the query.
+        also: a second scope that the route asks for.
 
     Raises: ProblemError 400, 401 or 403; UnknownJobError for the token of another job.
     """
     credential = _credential(in_query=job is not None and request.method in ("GET", "HEAD"))
     principal = _by_token(credential, scope, job) if credential.startswith(PREFIX) else _by_key(credential, scope)
+    if also is not None and not principal.may(also):
+        raise _lacks(also)
     g.principal = principal.name
     return principal
 
@@ -102,11 +105,14 @@ def _by_key(key: str, scope: Scope) -> Principal:
         raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
     g.key_id = principal.key_id
     if not principal.may(scope):
-        raise _insufficient_scope(
-            f"This key lacks the scope {scope}. Use one that has it (manage.py keys create NAME --scope {scope}).",
-            scope,
-        )
+        raise _lacks(scope)
     return principal
+
+
+def _lacks(scope: Scope) -> ProblemError:
+    return _insufficient_scope(
+        f"This key lacks the scope {scope}. Use one that has it (manage.py keys create NAME --scope {scope}).", scope
+    )
 
 
 def _by_token(token: str, scope: Scope, job: str | None) -> Principal:

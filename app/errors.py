@@ -17,8 +17,10 @@ from libs.flask_celery import (
     FinalJobError,
     IdempotencyConflictError,
     InvalidParamsError,
+    NotRepeatableError,
     OwnerLimitError,
     QueueFullError,
+    UnfinishedJobError,
     UnknownJobError,
     UnknownTaskError,
 )
@@ -110,6 +112,15 @@ def as_problem(error: Exception) -> ProblemError:
         case FinalJobError():
             return ProblemError(
                 HTTPStatus.CONFLICT, f"The job has ended already, as {error.state}; there is nothing to cancel."
+            )
+        case UnfinishedJobError():
+            return ProblemError(
+                HTTPStatus.CONFLICT,
+                "The job has not ended yet. Wait for its end, or cancel it, and run it again then.",
+            )
+        case NotRepeatableError():
+            return ProblemError(
+                HTTPStatus.GONE, "What the job was submitted with is not kept any more. Submit it again yourself."
             )
         case _ if isinstance(error, (BrokerUnavailableError, *UNAVAILABLE)):
             return ProblemError(

@@ -5,7 +5,9 @@ from typing import Any
 from flask import Blueprint, Response, json, make_response
 from flask_restful import Api, Resource
 
+from app.api_1_0.dead_letters import DeadLetterDrop, DeadLetterList, DeadLetterRetry
 from app.api_1_0.files import FileList
+from app.api_1_0.job_actions import JobCancel, JobRetry
 from app.api_1_0.jobs import Job, JobList
 from app.api_1_0.links import PREFIX
 from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
@@ -18,10 +20,15 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/tasks/<task>/jobs", TaskJobs),
     ("/jobs", JobList),
     ("/jobs/<task_id>", Job),
+    ("/jobs/<task_id>/cancel", JobCancel),
+    ("/jobs/<task_id>/retry", JobRetry),
     ("/results", ResultList),
     ("/results/<task_id>", Result),
     ("/results/latest/<task>", LatestResult),
     ("/results/<task_id>/files/<name>", ResultFile),
+    ("/dead-letters", DeadLetterList),
+    ("/dead-letters/retry", DeadLetterRetry),
+    ("/dead-letters/drop", DeadLetterDrop),
     ("/files", FileList),
 )
 

@@ -1,26 +1,21 @@
-"""A principal's own jobs: listing and cancelling."""
+"""Jobs: listing and cancelling."""
 
-import base64
-import re
 from http import HTTPStatus
 from typing import Any
 
 from flask import current_app
 from flask_restful import Resource
-from marshmallow import ValidationError
 
+from app.api_1_0.cursors import read_cursor, write_cursor
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.ownership import own_record
+from app.api_1_0.ownership import own_record, owner_asked_for
 from app.api_1_0.queries import CancelQuery, JobPageQuery
 from app.api_1_0.schemas import JobPageSchema, ResultSchema
 from app.api_keys import Principal, Scope
-from libs.flask_celery import JobRecord
+from libs.flask_celery import JobRecord, Wanted, search
 
 #: Jobs looked at for one page. A page of a rare filter may be short, or empty, and still have a next one.
-_MOST_SCANNED = 2_000
-
-#: What a cursor holds: when the last job of the page was submitted, in ms, and its task id.
-_POSITION = re.compile(r"([0-9]{1,15}) (.+)", re.DOTALL)
+MOST_SCANNED = 20_000
 
 
 class JobList(Resource):  # type: ignore[misc]
@@ -28,27 +23,34 @@ class JobList(Resource):  # type: ignore[misc]
 
     @operation(
         Operation(
-            "List your jobs, newest first",
+            "List jobs, newest first",
             Scope.READ,
             {200: JobPageSchema},
             errors=(422, 503),
             query=JobPageQuery,
+            description=f"A page that looks for what is rare among more than {MOST_SCANNED:,} jobs may be short, or "
+            "empty, and have a `next` one.",
         )
     )
     def get(self, principal: Principal, query: dict[str, Any]) -> Any:
-        """One page; ``next`` is the cursor of the one after it."""
-        records = current_app.extensions["celery"].backend.records
-        page: list[JobRecord] = []
-        position = before = _read_cursor(query["cursor"]) if "cursor" in query else None
-        for scanned, (submitted, record) in enumerate(records.newest(principal.name, before=before), start=1):
-            if "since" in query and submitted < query["since"].timestamp() * 1000:
-                break
-            position = (submitted, record.task_id)
-            if _matches(record, query):
-                page.append(record)
-            if len(page) == query["limit"] or scanned == _MOST_SCANNED:
-                return {"jobs": page, "next": _write_cursor(position)}, HTTPStatus.OK
-        return {"jobs": page, "next": None}, HTTPStatus.OK
+        """One page of one's own, or for an admin of ``owner``; ``next`` is the cursor of the one after it."""
+        backend = current_app.extensions["celery"].backend
+        found = search(
+            backend,
+            backend.keys.owner(owner_asked_for(principal, query) or principal.name),
+            Wanted(
+                task=query.get("task"),
+                states=query.get("state", ()),
+                since=_milliseconds(query, "since"),
+                until=_milliseconds(query, "until"),
+            ),
+            after=read_cursor(query.get("cursor")),
+            limit=query["limit"],
+            most_scanned=MOST_SCANNED,
+        )
+        records = backend.records.get_many([task_id for _, task_id in found.jobs]) if found.jobs else []
+        page = [record for record in records if isinstance(record, JobRecord)]  # else it has expired just now
+        return {"jobs": page, "next": write_cursor(found.next)}, HTTPStatus.OK
 
 
 class Job(Resource):  # type: ignore[misc]
@@ -72,21 +74,5 @@ class Job(Resource):  # type: ignore[misc]
         return records.get(task_id), HTTPStatus.ACCEPTED
 
 
-def _matches(record: JobRecord, query: dict[str, Any]) -> bool:
-    return ("task" not in query or record.task == query["task"]) and (
-        "state" not in query or record.state is query["state"]
-    )
-
-
-def _write_cursor(position: tuple[int, str]) -> str:
-    return base64.urlsafe_b64encode(f"{position[0]} {position[1]}".encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[int, str]:
-    try:
-        position = _POSITION.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
-    except ValueError:  # not Base64, or not UTF-8 in it
-        position = None
-    if position is None:
-        raise ValidationError("Not a cursor that this service gave.", "cursor")
-    return int(position[1]), position[2]
+def _milliseconds(query: dict[str, Any], name: str) -> float | None:
+    return query[name].timestamp() * 1000 if name in query else None

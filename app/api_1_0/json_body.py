@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Request
+from marshmallow import Schema
 
 from app.errors import ProblemError
 
@@ -45,6 +46,17 @@ def read_json_object(request: Request) -> dict[str, Any]:
             errors={"_schema": ["Not a JSON object."]},
         )
     return value
+
+
+def load_body(schema: type[Schema], request: Request, *, required: bool = True) -> dict[str, Any]:
+    """The body as the schema loads it; {} for none, when one is not required.
+
+    Raises: ProblemError as :func:`read_json_object`; ValidationError.
+    """
+    if not required and not request.get_data().strip():
+        return {}
+    loaded: dict[str, Any] = schema().load(read_json_object(request))
+    return loaded
 
 
 class _RepeatedNameError(ValueError):

@@ -25,6 +25,11 @@ def cancel_url(task_id: str) -> str:
     return f"{PREFIX}/jobs/{_segment(task_id)}"
 
 
+def retry_url(task_id: str) -> str:
+    """POST runs it again."""
+    return f"{PREFIX}/jobs/{_segment(task_id)}/retry"
+
+
 def file_url(task_id: str, name: str) -> str:
     """One file that a job produced."""
     return f"{result_url(task_id)}/files/{_segment(name)}"

@@ -18,6 +18,7 @@ class Operation:
     """One method of one path. ``answers`` and ``errors`` are by HTTP status.
 
     ``job_token`` says that the access token of the job in the path, its ``task_id``, opens it without any scope.
+    ``body`` is the schema of a JSON object, which the method reads itself (``json_body``).
     """
 
     summary: str
@@ -29,6 +30,15 @@ class Operation:
     request_headers: tuple[str, ...] = ()
     description: str = ""
     job_token: bool = False
+    also_needs: Scope | None = None
+    body: type[Schema] | None = None
+    body_required: bool = True
+
+    @property
+    def needs(self) -> str:
+        """The sentence of the documentation."""
+        also = f"s `{self.scope}` and `{self.also_needs}`" if self.also_needs else f" `{self.scope}`"
+        return f"Needs the scope{also}."
 
 
 class AccessTokenQuery(Schema):
@@ -64,7 +74,8 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
 
         @wraps(method)
         def answer(self: Any, **path: Any) -> Any:
-            principal = require(described.scope, job=path["task_id"] if described.job_token else None)
+            job = path["task_id"] if described.job_token else None
+            principal = require(described.scope, job=job, also=described.also_needs)
             query = _load_query(query_schema)
             if described.query is not None:
                 path["query"] = query

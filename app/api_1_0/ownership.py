@@ -1,10 +1,13 @@
 """Reading a job's record as a principal: what is not one's own does not exist."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
 from flask import current_app
 
 from app.api_keys import Principal
+from app.errors import ProblemError
 from libs.flask_celery import ExpiredJobError, JobRecord, JobRecords, UnknownJobError
 
 
@@ -27,6 +30,14 @@ def own_records(principal: Principal, task_ids: Sequence[str]) -> list[JobRecord
         found if isinstance(found, UnknownJobError) or principal.owns(found.owner) else UnknownJobError(found.task_id)
         for found in _records().get_many(task_ids)
     ]
+
+
+def owner_asked_for(principal: Principal, query: Mapping[str, Any]) -> str | None:
+    """The argument ``owner``, which may name others only where an admin asks. Raises: ProblemError 403."""
+    owner: str | None = query.get("owner")
+    if owner is not None and not principal.owns(owner):
+        raise ProblemError(HTTPStatus.FORBIDDEN, "Only the scope admin sees what others own. Leave owner out.")
+    return owner
 
 
 def _records() -> JobRecords:

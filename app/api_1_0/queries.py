@@ -46,10 +46,30 @@ class JobPageQuery(Schema):
     """Which of one's jobs."""
 
     task = fields.String(validate=validate.Length(min=1, max=255))
-    state = fields.Enum(JobState, by_value=True)
+    state = fields.List(
+        fields.Enum(JobState, by_value=True),
+        validate=validate.Length(1, len(JobState)),
+        metadata={"description": "Once for each state."},
+    )
     since = fields.AwareDateTime(metadata={"description": "Submitted at this time or later."})
+    until = fields.AwareDateTime(metadata={"description": "Submitted before this time."})
+    owner = fields.String(
+        validate=validate.Length(1, 255), metadata={"description": "Somebody else's: for admins only."}
+    )
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     cursor = fields.String(validate=validate.Length(min=1, max=512))
+
+
+class DeadLetterQuery(Schema):
+    """Which dead letters."""
+
+    task = fields.String(validate=validate.Length(1, 255))
+    since = fields.AwareDateTime(metadata={"description": "Failed at this time or later."})
+    owner = fields.String(
+        validate=validate.Length(1, 255), metadata={"description": "Somebody else's: for admins only."}
+    )
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    cursor = fields.String(validate=validate.Length(1, 512))
 
 
 class SubmitQuery(Schema):

@@ -44,7 +44,7 @@ def retry_dead(ids: tuple[str, ...], everything: bool, task: str | None) -> None
         letters = _letters()
         for letter_id in _chosen(letters, ids, everything, task):
             try:
-                click.echo(f"{letter_id}  {letters.retry(letter_id)}")
+                click.echo(f"{letter_id}  {letters.retry(letter_id).task_id}")
             except FlaskCeleryError as error:
                 failures += 1
                 click.echo(f"{letter_id}  {error}", err=True)

@@ -18,7 +18,14 @@ from app.api_1_0 import ROUTES
 from app.api_1_0.links import PREFIX, submit_url
 from app.api_1_0.operation import Operation
 from app.api_1_0.queries import submit_query
-from app.api_1_0.schemas import MissingResultSchema, ProblemSchema, SubmittedSchema
+from app.api_1_0.schemas import (
+    DroppedSchema,
+    MissingResultSchema,
+    OutcomeProblemSchema,
+    ProblemSchema,
+    RetriedSchema,
+    SubmittedSchema,
+)
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
@@ -63,7 +70,8 @@ def _empty_spec() -> APISpec:
         plugins=[MarshmallowPlugin(schema_name_resolver=_component_name)],
         security=[{"key": []}],
     )
-    spec.components.schema("MissingResult", schema=MissingResultSchema)  # which is one of several in its answer
+    for schema in (MissingResultSchema, RetriedSchema, DroppedSchema, OutcomeProblemSchema):
+        spec.components.schema(_component_name(schema), schema=schema)  # each is one of several in its answer
     for name, scheme in SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
     return spec
@@ -81,7 +89,7 @@ def _submit_operation(job: JobSpec, queues: Sequence[str]) -> dict[str, Any]:
     return {
         "operationId": f"submit_{job.name.replace('.', '_')}",
         "summary": job.summary or described.summary,
-        "description": f"{job.description}\n\nNeeds the scope `{described.scope}`.".strip(),
+        "description": f"{job.description}\n\n{described.needs}".strip(),
         "tags": [job.name.partition(".")[0]],
         "parameters": _query_and_headers(replace(described, query=submit_query(queues))),
         "requestBody": {"required": True, "content": {"application/json": content}},
@@ -93,7 +101,7 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
     documented: dict[str, Any] = {
         "operationId": f"{method.lower()}_{_snake(resource.__name__)}",
         "summary": described.summary,
-        "description": f"{described.description}\n\nNeeds the scope `{described.scope}`.".strip(),
+        "description": f"{described.description}\n\n{described.needs}".strip(),
         "tags": [path.split("/")[1]],
         "parameters": [_parameter(name) for name in re.findall(r"<(\w+)>", path)],
         "responses": _responses(described),
@@ -106,6 +114,9 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
     documented["parameters"] += _query_and_headers(described)
     if resource.__name__ == "FileList":
         documented["requestBody"] = _upload_body()
+    if described.body is not None:
+        content = {"application/json": {"schema": described.body}}
+        documented["requestBody"] = {"required": described.body_required, "content": content}
     return documented
 
 
@@ -161,6 +172,7 @@ def _links() -> dict[str, Any]:
         "links": {
             "result": {"operationId": "get_result", "parameters": task_id},
             "cancel": {"operationId": "delete_job", "parameters": task_id},
+            "retry": {"operationId": "post_job_retry", "parameters": task_id},
         }
     }
 

@@ -31,12 +31,13 @@ from libs.flask_celery.errors import (
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.job_search import Found, Wanted, search
 from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
 from libs.flask_celery.repeat import run_again
 from libs.flask_celery.states import FINAL_STATES, JobState
-from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit
+from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
@@ -53,7 +54,7 @@ __all__ = [
     "job_specs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
-    "SubmissionTerms", "SubmittedJob", "Watch", "WatchHub", "submit",
+    "Found", "SubmissionTerms", "SubmittedJob", "Wanted", "Watch", "WatchHub", "search", "submit", "with_key",
     # Looking after them
     "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
     # Errors

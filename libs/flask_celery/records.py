@@ -61,6 +61,7 @@ class JobRecord:
     expires_at: datetime | None
     next_run_at: datetime | None  # of a job that waits for its time or for another try
     retry_of: str | None  # the job that this one runs again
+    retried_as: str | None  # the newest job that runs this one again
     traceback: str | None
 
 
@@ -199,6 +200,7 @@ def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
         expires_at=_time(meta.get("expires_at")),
         next_run_at=_time(meta.get("next_run_at")) if state in (JobState.PENDING, JobState.RETRY) else None,
         retry_of=meta.get("retry_of"),
+        retried_as=meta.get("retried_as"),
         traceback=meta.get("traceback"),
     )
 

@@ -67,7 +67,7 @@ def submit(
     facts = SubmissionFacts.of_caller()
     if cancel_after is not None:
         facts = replace(facts, deadline=facts.submitted_at + round(cancel_after * 1000))
-    terms = _with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, content])
+    terms = with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, content])
     try:
         with under_terms(terms):
             # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's
@@ -83,20 +83,22 @@ def submit(
                 **options,
             )
     except AlreadySubmittedError as earlier:
-        return _submitted_earlier(celery_app, task, earlier.task_id)
+        return submitted_earlier(celery_app, task, earlier.task_id)
     except UNAVAILABLE as error:
         raise BrokerUnavailableError("The job queue did not answer in time.") from error
     return SubmittedJob(task_id, task, JobState.PENDING, _time(facts.submitted_at))
 
 
-def _with_key(terms: SubmissionTerms, owner: str, key: str | None, submission: Any) -> SubmissionTerms:
+def with_key(terms: SubmissionTerms, owner: str, key: str | None, submission: Any) -> SubmissionTerms:
+    """The terms for what ``owner`` submits under an idempotency key, or under none."""
     if key is None:
         return terms
     fingerprint = _digest(json.dumps(submission, sort_keys=True, default=str))
     return replace(terms, idempotency=_digest(f"{owner}\n{key}"), fingerprint=fingerprint)
 
 
-def _submitted_earlier(celery_app: "FlaskCelery", task: str, task_id: str) -> SubmittedJob:
+def submitted_earlier(celery_app: "FlaskCelery", task: str, task_id: str) -> SubmittedJob:
+    """The job of an idempotency key as it is now. Raises: ExpiredJobError, BrokerUnavailableError."""
     try:
         record = celery_app.backend.records.get(task_id)
     except UNAVAILABLE as error:

@@ -30,6 +30,8 @@ class Row:
     token: int = 403
     body: dict[str, Any] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
+    also: Scope | None = None  # a second scope that it needs
+    ended: bool = False  # the job has failed
 
 
 ROWS = {
@@ -38,6 +40,15 @@ ROWS = {
     "POST /tasks/<task>/jobs": Row(Scope.SUBMIT, own=202, other=202, body={"json": {"a": 1, "b": 2}}),
     "GET /jobs": Row(Scope.READ, own=200, other=200),
     "DELETE /jobs/<task_id>": Row(Scope.CANCEL, own=202, other=404, token=202),
+    "POST /jobs/<task_id>/cancel": Row(Scope.CANCEL, own=202, other=404, token=202),
+    "POST /jobs/<task_id>/retry": Row(Scope.SUBMIT, own=202, other=404, also=Scope.READ, ended=True),
+    "GET /dead-letters": Row(Scope.READ, own=200, other=200),
+    **{
+        f"POST /dead-letters/{what}": Row(
+            scope, own=200, other=200, also=Scope.READ, ended=True, body={"json": {"task_ids": ["nobodys"]}}
+        )
+        for what, scope in (("retry", Scope.SUBMIT), ("drop", Scope.CANCEL))
+    },
     "GET /results": Row(Scope.READ, own=200, other=200, query={"task_id": "nobodys"}),
     "GET /results/latest/<task>": Row(Scope.READ, own=200, other=200),
     "GET /results/<task_id>": Row(Scope.READ, own=200, other=404, token=200),
@@ -98,14 +109,14 @@ CALLERS: dict[str, tuple[Present, Expected]] = {
     **{
         f"owner without {missing}": (
             lambda case, missing=missing: case.key("ann", *(scope for scope in ALL if scope is not missing)),
-            lambda _, row, missing=missing: 403 if row.scope is missing else row.own,
+            lambda _, row, missing=missing: 403 if missing in (row.scope, row.also) else row.own,
         )
         for missing in ALL
     },
     **{
         f"owner with {only} alone": (
             lambda case, only=only: case.key("ann", only),
-            lambda _, row, only=only: row.own if row.scope is only else 403,
+            lambda _, row, only=only: row.own if row.scope is only and row.also is None else 403,
         )
         for only in ALL
     },
@@ -173,6 +184,9 @@ def test_every_route_answers_every_caller_as_the_table_says(
     row, (present, expected) = ROWS[route], CALLERS[caller]
     with_file, name = job_with_a_file
     task_id = with_file if "<name>" in pattern else installation.accept("ann")
+    if row.ended:
+        failure = installation.backend.prepare_exception(ValueError("told to fail"))
+        installation.backend.store_state(task_id, failure, "FAILURE")
     for other in ("bob", "root"):  # whose newest jobs are their own
         installation.accept(other)
     path = pattern.replace("<task_id>", task_id).replace("<name>", name).replace("<task>", ADDS)
@@ -193,8 +207,10 @@ def test_every_route_answers_every_caller_as_the_table_says(
     if status == 401:
         assert challenge == ('Bearer error="invalid_token"' if "headers" in presented else "Bearer")
     elif status == 403:
-        assert challenge == f'Bearer error="insufficient_scope", scope="{row.scope}"'
-        assert row.scope.value in answer.json["detail"]
+        lacks = 'Bearer error="insufficient_scope", scope="{}"'
+        (missing,) = [scope for scope in (row.scope, row.also) if challenge == lacks.format(scope)]
+        assert missing is not None
+        assert missing.value in answer.json["detail"]
     else:
         # Word for word what is said of a job that never was: nothing tells that there is one.
         never = call(case, method, path.replace(task_id, str(uuid4())), row, case.key("bob"))
@@ -219,7 +235,8 @@ def test_the_rows_say_what_the_routes_declare(installation: Installation) -> Non
             method, _, pattern = route.partition(" ")
             if rule.rule == API + pattern and method in (rule.methods or set()):
                 declared = getattr(view.view_class, method.lower()).operation  # type: ignore[attr-defined]
-                assert (declared.scope, declared.job_token) == (row.scope, row.token != 403), route
+                declares = (declared.scope, declared.also_needs, declared.job_token)
+                assert declares == (row.scope, row.also, row.token != 403), route
 
 
 def test_what_is_open_is_open(installation: Installation) -> None:

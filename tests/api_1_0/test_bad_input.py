@@ -192,7 +192,7 @@ def test_an_unknown_address(method: str, path: str, client: FlaskClient, ann: di
 
 def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[str, str]) -> None:
     rules = [rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith(API)]
-    assert len(rules) == 11
+    assert len(rules) == 16
     for rule in rules:
         address = rule.rule.replace("<task>", "maintenance.adds").replace("<task_id>", "x").replace("<name>", "x")
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - (rule.methods or set()):

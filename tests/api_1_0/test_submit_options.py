@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from config import BROKER_DATABASE
+from libs.flask_celery.deadline_keeper import cancel_late
 from tests.functional.job_runs import JobRuns, job_runs
 from tests.installation import API, Installation, assert_problem
 
@@ -214,3 +215,17 @@ def test_tasks_tell_their_queues_and_limits(installation: Installation) -> None:
     (queue,) = [parameter for parameter in parameters if parameter["name"] == "queue"]
     assert queue["schema"]["enum"] == ["usual", "fast", "slow"]
     assert {"priority", "expires", "Cancel-After"} <= {parameter["name"] for parameter in parameters}
+
+
+def test_what_a_stock_worker_has_started_in_time_does_not_expire(installation: Installation) -> None:
+    """It tells the record alone, by Celery's own means."""
+    task_id = submit(installation, "expires=2026-01-01T00:00:00Z").json["task_id"]
+    other = submit(installation, "expires=2026-01-01T00:00:00Z").json["task_id"]
+    client, keys = installation.backend.client, installation.backend.keys
+    client.set(keys.meta(task_id), json.dumps({"status": "STARTED", "result": None, "task_id": task_id}))
+
+    cancel_late(installation.app.extensions["celery"])
+
+    assert installation.backend.records.get(task_id).state == "STARTED"
+    assert installation.backend.records.get(other).state == "REVOKED"
+    assert client.zscore(keys.deadlines, f"start {task_id}") is None

@@ -86,6 +86,7 @@ def test_a_submitted_job_is_stored_and_can_be_polled(installation: Installation,
         "expires_at": None,
         "next_run_at": None,
         "retry_of": None,
+        "retried_as": None,
         "retries": 0,
     }
 

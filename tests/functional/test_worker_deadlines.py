@@ -1,4 +1,4 @@
-"""``expires``, ``Cancel-After``, ``priority`` and ``queue`` of a submission, with real workers."""
+"""``expires``, ``Cancel-After``, ``priority``, ``queue`` and retries of a submission, with real workers."""
 
 from __future__ import annotations
 
@@ -151,6 +151,35 @@ def test_the_process_of_a_job_that_does_not_listen_is_ended(service: Service) ->
     assert 1 + GRACE <= seconds_until_end(result) < 1 + GRACE + 2 * MARGIN
     assert service.ended(service.submit())["state"] == "SUCCESS"
     assert service.runs.celery.backend.client.zcard("taskgate-terminate") == 0
+
+
+def test_a_failed_job_is_run_again_and_its_listener_can_follow_it(service: Service) -> None:
+    failed = service.ended(service.submit("failure", query="queue=fast"))
+    letters = service.client.get(f"{API}/dead-letters", headers=service.headers).json["dead_letters"]
+    assert [letter["task_id"] for letter in letters if letter["task_id"] == failed["task_id"]]
+
+    answer = service.client.post(failed["links"]["retry"], headers=service.headers)
+    again = service.ended(answer.json["task_id"])
+
+    assert (again["state"], again["retry_of"]) == ("FAILURE", failed["task_id"])
+    assert service.runs.record(again["task_id"]).queue == "fast"
+    old = service.ended(failed["task_id"])
+    assert old == failed | {"retried_as": again["task_id"]}
+    body = {"task": "probe.wished", "since": failed["submitted_at"]}
+    many = service.client.post(f"{API}/dead-letters/retry", json=body, headers=service.headers).json["outcomes"]
+    assert [outcome["task_id"] for outcome in many] == [again["task_id"]]
+    assert service.ended(many[0]["retried_as"])["retry_of"] == again["task_id"]
+
+
+def test_the_deadline_of_a_retry_begins_anew(service: Service) -> None:
+    late = service.ended(service.submit("listen", Cancel_After="2"))
+    assert late["state"] == "REVOKED"
+
+    answer = service.client.post(late["links"]["retry"], headers=service.headers)
+
+    again = service.ended(answer.json["task_id"])
+    assert again["error"] == late["error"]
+    assert 2 <= seconds_until_end(again) < 2 + GRACE
 
 
 @pytest.fixture

@@ -1,8 +1,19 @@
 """What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
 
+from app.api_1_0.schemas.dead_letters import (
+    DeadLetterChoiceSchema,
+    DeadLetterPageSchema,
+    DeadLetterSchema,
+    DroppedListSchema,
+    DroppedSchema,
+    OutcomeProblemSchema,
+    RetriedListSchema,
+    RetriedSchema,
+)
 from app.api_1_0.schemas.files import UploadedFileSchema
 from app.api_1_0.schemas.jobs import (
     AdminResultSchema,
+    EmptySchema,
     FailureSchema,
     JobPageSchema,
     MissingResultSchema,
@@ -13,22 +24,32 @@ from app.api_1_0.schemas.jobs import (
     SubmittedSchema,
 )
 from app.api_1_0.schemas.problems import ProblemSchema
-from app.api_1_0.schemas.tasks import TaskListSchema, TaskSchema
+from app.api_1_0.schemas.tasks import LimitsSchema, TaskListSchema, TaskSchema
 from app.api_1_0.schemas.times import UtcDateTime
 
 __all__ = [
     "AdminResultSchema",
+    "DeadLetterChoiceSchema",
+    "DeadLetterPageSchema",
+    "DeadLetterSchema",
+    "DroppedListSchema",
+    "DroppedSchema",
+    "EmptySchema",
     "FailureSchema",
-    "UploadedFileSchema",
     "JobPageSchema",
+    "LimitsSchema",
     "MissingResultSchema",
+    "OutcomeProblemSchema",
     "ProblemSchema",
     "ProgressSchema",
     "ResultListSchema",
     "ResultSchema",
+    "RetriedListSchema",
+    "RetriedSchema",
     "Submission",
     "SubmittedSchema",
     "TaskListSchema",
     "TaskSchema",
+    "UploadedFileSchema",
     "UtcDateTime",
 ]

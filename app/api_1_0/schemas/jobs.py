@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from app.api_1_0.links import cancel_url, file_url, result_url
+from app.api_1_0.links import cancel_url, file_url, result_url, retry_url
 from app.api_1_0.schemas.problems import ProblemSchema
 from app.api_1_0.schemas.times import UtcDateTime
 from libs.flask_celery import JobRecord, JobState
@@ -25,6 +25,10 @@ class Submission:
     state: JobState
     submitted_at: datetime
     access_token: str = field(repr=False)
+
+
+class EmptySchema(Schema):
+    """An object without members: there is nothing to say."""
 
 
 class SubmittedSchema(Schema):
@@ -102,6 +106,9 @@ class ResultSchema(Schema):
     retry_of = fields.String(
         allow_none=True, required=True, metadata={"description": "The job that this one runs again."}
     )
+    retried_as = fields.String(
+        allow_none=True, required=True, metadata={"description": "The newest job that runs this one again."}
+    )
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
@@ -119,9 +126,11 @@ class ResultSchema(Schema):
         ]
 
     def get_links(self, record: JobRecord) -> dict[str, str]:
-        """Cancelling is offered while it can be done."""
+        """What can be done with it in this state."""
         links = {"result": result_url(record.task_id)}
-        return links if record.state.ready else links | {"cancel": cancel_url(record.task_id)}
+        if record.state.ready:
+            return links | {"retry": retry_url(record.task_id)}
+        return links | {"cancel": cancel_url(record.task_id)}
 
 
 class AdminResultSchema(ResultSchema):
