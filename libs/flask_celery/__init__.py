@@ -7,6 +7,23 @@
 from typing import TYPE_CHECKING, Any
 
 from libs.flask_celery.acceptance import SubmissionTerms
+from libs.flask_celery.batch_checks import RefusedItem, Turns
+from libs.flask_celery.batch_errors import (
+    BatchError,
+    BatchInProgressError,
+    CancelledBatchError,
+    EmptyBatchError,
+    ExpiredBatchError,
+    FinalBatchError,
+    InterruptedBatchError,
+    UnknownBatchError,
+)
+from libs.flask_celery.batch_filling import BatchItem
+from libs.flask_celery.batch_outcomes import Outcome
+from libs.flask_celery.batch_reading import read_batch, read_batch_jobs
+from libs.flask_celery.batch_records import BatchRecord, BatchRecords, ThenJob, watched_as
+from libs.flask_celery.batch_then import Then
+from libs.flask_celery.batches import SubmittedBatch, submit_many
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.completions import completions_table, forget_completions
 from libs.flask_celery.current_job import JobFileStore, current_job
@@ -51,14 +68,19 @@ __all__ = [
     "make_celery",
     # Writing jobs
     "JobDescription", "JobFileStore", "JobLimits", "JobSpec", "current_job", "describe", "job", "job_spec",
-    "job_specs",
+    "job_specs", "read_batch", "read_batch_jobs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
     "Found", "SubmissionTerms", "SubmittedJob", "Wanted", "Watch", "WatchHub", "search", "submit", "with_key",
+    # Using batches
+    "BatchItem", "BatchRecord", "BatchRecords", "Outcome", "RefusedItem", "SubmittedBatch", "Then", "ThenJob",
+    "Turns", "submit_many", "watched_as",
     # Looking after them
     "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
     # Errors
-    "BrokerUnavailableError", "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
+    "BatchError", "BatchInProgressError", "BrokerUnavailableError", "CancelledBatchError", "EmptyBatchError",
+    "ExpiredBatchError", "FinalBatchError", "InterruptedBatchError", "UnknownBatchError",
+    "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
     "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",
     "OwnerLimitError", "QueueFullError", "SettingError", "UnfinishedJobError", "UnknownJobError", "UnknownTaskError",
 ]  # fmt: skip

@@ -8,10 +8,12 @@ A job may be published more than once: each retry and each replacement (``Task.r
 *fence*. Both stand in the ledger, so that what an overtaken run says is known for what it is.
 """
 
+from libs.flask_celery.batch_scripts import FILLING
 from libs.flask_celery.place_scripts import PLACES
 from libs.flask_celery.record_scripts import FINAL
 
-#: What ACCEPT may answer. The second element is a task id, or empty.
+#: What ACCEPT may answer, beside what a batch answers that takes no more jobs (``batch_scripts.refusal``). The second
+#: element is a task id, or empty.
 ACCEPTED = b"ACCEPTED"  # a new job
 PUBLISHED = b"PUBLISHED"  # a further publication of a known job
 KNOWN = b"KNOWN"  # this publication is there already; nothing was pushed
@@ -29,6 +31,8 @@ OWNER_FULL = b"OWNER_FULL"
 ACCEPT = (
     PLACES
     + FINAL
+    + "local records = ARGV[6]\n"
+    + FILLING
     + """
 local message, broker_db, record_db, queue, eta = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local record_prefix, task_id, record, copy = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
@@ -37,6 +41,7 @@ local publication, fence = tonumber(ARGV[13]), tonumber(ARGV[14])
 local queue_limit, owner_limit = tonumber(ARGV[15]), tonumber(ARGV[16])
 local idempotency, fingerprint, idempotency_ttl, first = ARGV[17], ARGV[18], ARGV[19], ARGV[20]
 local start_by, end_by = tonumber(ARGV[21]), tonumber(ARGV[22])
+local batch, attempt, place_in_batch = ARGV[23], ARGV[24], ARGV[25]
 
 local ledger = record_prefix .. 'taskgate-job-' .. task_id
 local unfinished = record_prefix .. 'taskgate-unfinished'
@@ -49,6 +54,11 @@ if queue_limit > 0 then
 end
 redis.call('SELECT', record_db)
 
+if batch ~= '' then
+  local refused = refusal(batch, attempt)
+  if refused then return {refused, ''} end
+  hold(batch_key(batch))
+end
 if idempotency ~= '' then
   idempotency = record_prefix .. 'taskgate-idempotency-' .. idempotency
   local earlier = redis.call('GET', idempotency)
@@ -104,6 +114,12 @@ if end_by > 0 then
 end
 redis.call('SET', record_prefix .. 'celery-task-meta-' .. task_id, record)
 redis.call('ZADD', record_prefix .. 'taskgate-owner-' .. owner, submitted, task_id)
+if batch ~= '' then
+  redis.call('HSET', ledger, 'batch', batch)
+  redis.call('ZADD', batch_part(batch, 'jobs'), place_in_batch, task_id)
+  redis.call('HINCRBY', batch_key(batch), 'PENDING', 1)
+  redis.call('HINCRBY', batch_key(batch), 'unfinished', 1)
+end
 if idempotency ~= '' then redis.call('SET', idempotency, fingerprint .. ' ' .. task_id, 'EX', idempotency_ttl) end
 return {'ACCEPTED', ''}
 """

@@ -15,6 +15,8 @@ from typing import Any
 from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
+from libs.flask_celery.batch_errors import BatchInProgressError, CancelledBatchError
+from libs.flask_celery.batch_scripts import CANCELLED, TAKEN_OVER
 from libs.flask_celery.deadlines import expires_at
 from libs.flask_celery.errors import (
     AlreadySubmittedError,
@@ -38,6 +40,15 @@ _RETRIES_PER_REPLACEMENT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceInBatch:
+    """Where a job stands in its batch, and which attempt fills that (``batch_scripts``)."""
+
+    batch_id: str
+    attempt: int
+    place: int  # from 0
+
+
+@dataclass(frozen=True, slots=True)
 class SubmissionTerms:
     """What must hold for a job to be accepted; checked in the step that accepts it. Limits of 0 are none."""
 
@@ -46,6 +57,7 @@ class SubmissionTerms:
     idempotency: str = ""  # names the owner and their key, without spaces
     fingerprint: str = ""  # of what was submitted under the key
     idempotency_ttl: int = 86_400  # seconds
+    batch: PlaceInBatch | None = None
 
 
 _NO_TERMS = SubmissionTerms()
@@ -93,6 +105,7 @@ class Acceptance:
     def arguments(self, *, push: bool, broker_db: int, record_db: int, eta: float) -> list[Any]:
         """ACCEPT's, but for the broker's prefix that ends them. ``push``: with the message itself."""
         headers, terms = self.message["headers"], terms_now()
+        place = terms.batch
         facts = SubmissionFacts.of_header(headers.get(HEADER))
         if facts is None:  # a message that another Celery app of this process published
             facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000)
@@ -103,12 +116,14 @@ class Acceptance:
             *(publication_of(headers), headers.get(FENCE_HEADER) or 0, terms.queue_limit, terms.owner_limit),
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
             *(expires_at(headers), facts.deadline or 0),
+            *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:
         """Return what ACCEPT answered when the publish may go on: ACCEPTED, PUBLISHED or KNOWN.
 
-        Raises: JobOvertaken, AlreadySubmittedError, IdempotencyConflictError, QueueFullError, OwnerLimitError.
+        Raises: JobOvertaken, AlreadySubmittedError, IdempotencyConflictError, QueueFullError, OwnerLimitError,
+            BatchInProgressError, CancelledBatchError.
         """
         outcome, task_id = answer
         terms = terms_now()
@@ -122,4 +137,7 @@ class Acceptance:
             raise QueueFullError(self.queue, terms.queue_limit)
         if outcome == OWNER_FULL:
             raise OwnerLimitError(terms.owner_limit)
+        if terms.batch is not None and outcome in (TAKEN_OVER, CANCELLED):
+            taken_over = outcome == TAKEN_OVER
+            raise (BatchInProgressError if taken_over else CancelledBatchError)(terms.batch.batch_id)
         raise AlreadySubmittedError(task_id.decode())

@@ -22,7 +22,7 @@ from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
 from libs.flask_celery.queue_names import DeploymentQueues
-from libs.flask_celery.transport import OPTION
+from libs.flask_celery.transport import OPTION, caught_messages
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
@@ -89,9 +89,9 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         def send_after_record(producer: Any, name: str, message: task_message, **options: Any) -> Any:
             # RabbitMQ would drop what is late without a word, a started job that comes back to its queue too.
             options.pop("expiration", None)
-            connection = producer.connection
+            connection, caught = producer.connection, caught_messages()
             on_rabbitmq = rabbitmq.is_used_by(connection)
-            if on_rabbitmq:
+            if on_rabbitmq and caught is None:
                 # Celery names some options without a value.
                 options |= {option: value for option, value in confirmed.items() if options.get(option) is None}
                 retry = conf.task_publish_retry if options.get("retry") is None else options["retry"]
@@ -103,6 +103,9 @@ class JobAMQP(AMQP):  # type: ignore[misc]
             serializer = options.get("serializer") or self.app.conf.task_serializer
             properties = {**message.properties, "priority": options.get("priority")}
             copied = message_of(headers, properties, message.body, serializer)
+            if caught is not None:
+                caught.append((copied, queue_name))
+                return None
             outcome = backend.accept_job(copied, queue_name)
             if outcome == KNOWN:
                 return None

@@ -21,6 +21,7 @@ from kombu.utils.encoding import bytes_to_str
 from libs.flask_celery.accept_script import OVERTAKEN
 from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
+from libs.flask_celery.batch_records import BatchRecords
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
@@ -43,6 +44,7 @@ class JobBackendMixin(LedgerMixin):
         self.keys = RecordKeys(bytes_to_str(self.task_keyprefix).removesuffix("celery-task-meta-"))
         self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
         self.records = JobRecords(self)
+        self.batches = BatchRecords(self)
         self.run_times = RunTimes(self)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
@@ -172,7 +174,9 @@ class JobBackendMixin(LedgerMixin):
             ),
             *(publication, fence, _run_time(meta)),
         ]
-        outcome, cancel, before = self.ensure(self.run_record_script, (STORE, task_id, arguments), **retry_policy)
+        outcome, cancel, before, due = self.ensure(
+            self.run_record_script, (STORE, task_id, arguments), **retry_policy
+        )
         if request is not None:
             request.reported = True
             request.overtaken = outcome == OVERTAKEN
@@ -180,6 +184,7 @@ class JobBackendMixin(LedgerMixin):
             request.cancel_requested = bool(cancel)
         if outcome == STORED and cancel and state == states.RETRY:
             self.cancel(task_id)  # it has been asked to stop, so it does not wait for another run
+        self.submit_then(due)
         return bool(outcome == STORED)
 
     def _known_fields(self, task_id: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class SubmissionFacts:
     traceparent: str | None = None  # W3C Trace Context
     retry_of: str | None = None  # the final job that this one runs again
     deadline: int | None = None  # Unix time in milliseconds at which it is cancelled if it has not ended
+    batch_id: str | None = None  # the batch it was submitted with
 
     @classmethod
     def of_caller(cls) -> "SubmissionFacts":
@@ -56,6 +57,7 @@ class SubmissionFacts:
             traceparent=_text(header.get("traceparent")),
             retry_of=_text(header.get("retry_of")),
             deadline=deadline if isinstance(deadline := header.get("deadline"), int) else None,
+            batch_id=_text(header.get("batch_id")),
         )
 
     def to_header(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class SubmissionFacts:
             "traceparent": self.traceparent,
             "retry_of": self.retry_of,
             "deadline": self.deadline,
+            "batch_id": self.batch_id,
         }
         return {name: value for name, value in named.items() if value}
 

@@ -5,7 +5,8 @@ key, after the prefix                    type    holds
 =======================================  ======  ======================================================
 ``celery-task-meta-<task_id>``           string  the record: Celery's result format plus our fields
 ``taskgate-job-<task_id>``               hash    the ledger: state, owner, task, submitted, cancel,
-                                                 publication, fence, expires, deadline
+                                                 publication, fence, expires, deadline, and the
+                                                 batch that counts it
 ``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
 ``taskgate-owner-<owner>``               zset    an owner's task ids by the time they were submitted (ms)
 ``taskgate-unfinished``                  zset    accepted and not final, by the time of submission (ms)
@@ -18,6 +19,14 @@ key, after the prefix                    type    holds
 ``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
 ``taskgate-retired``                     zset    ledger entries by the time they may be forgotten (ms)
+``taskgate-batch-<batch_id>``            hash    a batch: owner, submitted, total, its jobs by state, what of it
+                                                 is left (see ``batch_scripts``)
+``taskgate-batch-jobs-<batch_id>``       zset    its task ids by their place in it
+``taskgate-batch-others-<batch_id>``     hash    place → outcome (JSON) of the items that became no job of it
+``taskgate-batch-then-<batch_id>``       string  the message of its ``then``, until that is submitted
+``taskgate-batches-<owner>``             zset    an owner's batches by the time they were submitted (ms)
+``taskgate-batches-due``                 zset    batches that are over and whose ``then`` is to be submitted
+``taskgate-batches-retired``             zset    ``<batch_id> <owner>`` by the time they may be forgotten (ms)
 =======================================  ======  ======================================================
 
 The ledger outlives the record: it is what tells *expired* (410) from *never heard of* (404), and what the
@@ -65,6 +74,10 @@ class RecordKeys:
         """Running jobs that were cancelled the hard way."""
         return f"{self.prefix}taskgate-terminate"
 
+    def idempotency(self, name: str) -> str:
+        """What was submitted under an idempotency key; ``name`` is the digest of its owner and the key."""
+        return f"{self.prefix}taskgate-idempotency-{name}"
+
     @property
     def deadlines(self) -> str:
         """What is to be done with jobs that are late."""
@@ -79,3 +92,28 @@ class RecordKeys:
     def unpublished(self) -> str:
         """Jobs whose record is written and whose message is not yet known to be with the broker."""
         return f"{self.prefix}taskgate-unpublished"
+
+    def batch(self, batch_id: str) -> str:
+        """What is known of a batch as a whole."""
+        return f"{self.prefix}taskgate-batch-{batch_id}"
+
+    def batch_jobs(self, batch_id: str) -> str:
+        """Its jobs in their order."""
+        return f"{self.prefix}taskgate-batch-jobs-{batch_id}"
+
+    def batch_others(self, batch_id: str) -> str:
+        """Its items that became no job of it."""
+        return f"{self.prefix}taskgate-batch-others-{batch_id}"
+
+    def batch_then(self, batch_id: str) -> str:
+        """What is to be published when it is over."""
+        return f"{self.prefix}taskgate-batch-then-{batch_id}"
+
+    def owner_batches(self, owner: str) -> str:
+        """The index of one owner's batches."""
+        return f"{self.prefix}taskgate-batches-{owner}"
+
+    @property
+    def batches_due(self) -> str:
+        """Batches that are over and wait for their ``then``."""
+        return f"{self.prefix}taskgate-batches-due"

@@ -11,8 +11,10 @@ from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.accept_script import ACCEPT
 from libs.flask_celery.acceptance import Acceptance, position_of, terms_now
+from libs.flask_celery.batch_then import submit_then
 from libs.flask_celery.errors import UnknownJobError
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.record_fields import KEPT_FIELDS
 from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
 from libs.flask_celery.server_script import run_script
@@ -57,11 +59,14 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         """
         self.run_record_script(WITHDRAW, task_id, [task_id, terms_now().idempotency, self._keep(0)])
 
-    def let_go(self, request: Any) -> None:
-        """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue."""
-        self.ensure(
-            self.run_record_script, (LET_GO, request.id, [request.id, *position_of(request), *self._kept_for()])
-        )
+    def let_go(self, request: Any, *, has_ended: bool = False) -> None:
+        """The message of a job that is not final will be acknowledged: nobody is to put it back in its queue.
+
+        Args:
+            has_ended: its run is over too, and has left it in the state that it is in.
+        """
+        arguments = [request.id, *position_of(request), *self.kept_for(), "1" if has_ended else ""]
+        self.submit_then(self.ensure(self.run_record_script, (LET_GO, request.id, arguments)))
 
     def cancel(
         self,
@@ -72,14 +77,34 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         reason: str = "cancelled before it started",
     ) -> tuple[str, str]:
         """Run the CANCEL script; ``JobRecords.cancel`` is what callers want."""
+        call = self.cancel_call(
+            task_id, self._known_fields(task_id), terminate=terminate, unless_started=unless_started, reason=reason
+        )
+        outcome, state, due = run_script(self.client, CANCEL, *call)
+        self.submit_then(due)
+        return outcome.decode(), state.decode()
+
+    def cancel_call(
+        self,
+        task_id: str,
+        known: Mapping[str, Any],
+        *,
+        terminate: bool,
+        unless_started: bool = False,
+        reason: str = "cancelled before it started",
+    ) -> tuple[list[str], list[Any]]:
+        """The keys and arguments of CANCEL for a job of whose record this is known."""
         exception = self.prepare_exception(TaskRevokedError(reason))
         meta = self._get_result_meta(result=exception, state=states.REVOKED, traceback=None, request=None)
-        meta.update(self._known_fields(task_id), task_id=task_id)
-        ttl: int = self.expires or 0
+        meta.update({name: known[name] for name in KEPT_FIELDS if name in known}, task_id=task_id)
+        keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
         choices = ["1" if choice else "" for choice in (terminate, unless_started)]
-        arguments = [task_id, self.encode(meta), ttl, self._keep(ttl), now_ms(), *choices]
-        outcome, state = self.run_record_script(CANCEL, task_id, arguments)
-        return outcome.decode(), state.decode()
+        return keys, [task_id, self.encode(meta), *self.kept_for(), *choices, self.keys.prefix]
+
+    def submit_then(self, batch_id: bytes) -> None:
+        """A job has ended, and with it the batch of this id, unless that is empty; see ``batch_then``."""
+        if batch_id:
+            submit_then(self.app, batch_id.decode())
 
     def cancel_requested(self, task_id: str) -> bool:
         """Whether somebody has asked this running job to stop."""
@@ -102,11 +127,13 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
 
     def count_out(self, task_id: str) -> None:
         """The job is not waited for any more, whatever its last publication was."""
-        self.run_record_script(LET_GO, task_id, [task_id, _ANY_PUBLICATION, 0, *self._kept_for()])
+        arguments = [task_id, _ANY_PUBLICATION, 0, *self.kept_for(), ""]
+        self.submit_then(self.run_record_script(LET_GO, task_id, arguments))
 
-    def _kept_for(self) -> tuple[int, int]:
-        """How long a record that nobody will end is kept, and now, both in ms."""
-        return self._keep(self.expires or 0), now_ms()
+    def kept_for(self) -> tuple[int, int, int]:
+        """How long a result is kept (s), how long a record that nobody will end is (ms), and now (ms)."""
+        ttl: int = self.expires or 0
+        return ttl, self._keep(ttl), now_ms()
 
     def _keep(self, ttl: int) -> int:
         return (ttl + self.retention) * 1000

@@ -11,6 +11,7 @@ from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 from sqlalchemy.exc import DBAPIError
 
+from libs.flask_celery.batch_then import submit_overdue
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.completions import forget_completions
 from libs.flask_celery.lease import RENEWALS_PER_TIMEOUT
@@ -47,6 +48,7 @@ class Reconciler(ThreadStep):
                     if isinstance(channel, ClaimingChannelMixin):
                         reconciliation.run(channel)
                     publish_again(worker.app, older_than=grace)
+                    submit_overdue(worker.app)
                     if time.monotonic() >= forget_at:
                         forget_at = time.monotonic() + FORGET_INTERVAL
                         _forget_completions(worker.app)

@@ -17,6 +17,7 @@ KEPT_FIELDS = (
         "submitted_at",
         "request_id",
         "retry_of",
+        "batch_id",
         "started_at",
         "progress",
         "files",
@@ -41,6 +42,7 @@ def pending_meta(headers: Mapping[str, Any], facts: SubmissionFacts, queue: str)
         "request_id": facts.request_id,
         "next_run_at": round(due_at(headers) * 1000) or None,
         "retry_of": facts.retry_of,
+        "batch_id": facts.batch_id,
     }
 
 
@@ -64,6 +66,7 @@ def fields_of_request(request: Any) -> dict[str, Any]:
         "submitted_at": facts.submitted_at if facts else None,
         "request_id": facts.request_id if facts else None,
         "retry_of": facts.retry_of if facts else None,
+        "batch_id": facts.batch_id if facts else None,
     }
     if job is not None:
         fields.update(job.record_fields())

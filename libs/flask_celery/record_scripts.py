@@ -1,5 +1,7 @@
 """The Lua scripts that change what Redis holds about an accepted job, each one atomic step on the result database."""
 
+from libs.flask_celery.batch_scripts import BOOKS
+
 #: The states that nothing follows.
 FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"
 
@@ -11,13 +13,16 @@ _RECORDS = (
     FINAL
     + """
 local prefix = ARGV[#ARGV]
+local records = prefix
 local meta, ledger = KEYS[1], KEYS[2]
 
 -- A stock worker tells the record alone: it knows no ledger. Celery's JSON begins with the status.
 local function written_state()
   return string.match(redis.call('GETRANGE', meta, 0, 40), '^{%s*"status":%s*"(%u+)"')
 end
-
+"""
+    + BOOKS
+    + """
 local function known_state()
   local state = redis.call('HGET', ledger, 'state')
   if state and final[state] then return state end
@@ -56,7 +61,9 @@ local function retire(task_id, owner, keep, now)
   end
 end
 
+-- Returns the batch whose `then` is to be submitted now, or ''.
 local function finish(task_id, record, state, ttl, keep, now)
+  local due = tell_batch(state, true, ttl, keep, now)
   local owner = redis.call('HGET', ledger, 'owner') or ''
   local failed, message = prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
   count_out(task_id, owner)
@@ -81,6 +88,7 @@ local function finish(task_id, record, state, ttl, keep, now)
   end
   redis.call('HSET', ledger, 'state', state)
   redis.call('PUBLISH', meta, record)
+  return due
 end
 """
 )
@@ -89,7 +97,8 @@ end
 #: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
 #: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none),
 #: 11 how long the run has taken (ms), or '', prefix.
-#: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or ''}.
+#: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or '', the batch
+#: whose `then` is to be submitted now or ''}.
 STORE = (
     _RECORDS
     + """
@@ -103,25 +112,27 @@ local cancel, newest, latest = known[1] or '', tonumber(known[2] or 0), tonumber
 -- Also before anybody has looked for what is overdue. By the server's clock, as they look.
 if known[4] and tonumber(known[4]) <= redis.call('TIME')[1] * 1000 then cancel = known[4] end
 local publication, fence = tonumber(ARGV[9]), tonumber(ARGV[10])
-if before and final[before] then return {'FINAL', cancel, before} end
+if before and final[before] then return {'FINAL', cancel, before, ''} end
 if publication then
   -- The message of a run that has published its successor is a remainder, whoever delivers it.
-  if state == 'STARTED' and publication < newest then return {'OVERTAKEN', cancel, before} end
-  if fence > 0 and fence < latest then return {'OVERTAKEN', cancel, before} end
+  if state == 'STARTED' and publication < newest then return {'OVERTAKEN', cancel, before, ''} end
+  if fence > 0 and fence < latest then return {'OVERTAKEN', cancel, before, ''} end
 end
 if not before then
   -- Published by a client that is not ours: the first word we hear of it is its start.
   redis.call('HSET', ledger, 'owner', ARGV[7], 'task', ARGV[8], 'submitted', now)
   redis.call('ZADD', prefix .. 'taskgate-owner-' .. ARGV[7], now, task_id)
 end
+local due = ''
 if final[state] then
   local took, times = tonumber(ARGV[11]), prefix .. 'taskgate-run-times'
   if state == 'SUCCESS' and took then
     local mean = tonumber(redis.call('HGET', times, ARGV[8]) or took)
     redis.call('HSET', times, ARGV[8], string.format('%.0f', mean + (took - mean) / 5))
   end
-  finish(task_id, record, state, tonumber(ARGV[4]), tonumber(ARGV[5]), now)
+  due = finish(task_id, record, state, tonumber(ARGV[4]), tonumber(ARGV[5]), now)
 else
+  tell_batch(state, false, 0, 0, now)
   redis.call('SET', meta, record)
   redis.call('HSET', ledger, 'state', state)
   if publication then has_started(task_id) end
@@ -129,49 +140,55 @@ else
   if fence > latest then redis.call('HSET', ledger, 'fence', string.format('%.0f', fence)) end
   redis.call('PUBLISH', meta, record)
 end
-return {'STORED', cancel, before or ''}
+return {'STORED', cancel, before or '', due}
 """
 )
 
 #: Cancels: at once while nothing runs, else by a request the running job sees. KEYS: meta, ledger. ARGV: 1 task id,
 #: 2 the record to store when the job has not started, 3 ttl (s), 4 keep (ms), 5 now (ms), 6 '1' to have a run's
 #: process ended that does not listen, 7 '1' to leave alone what has started ever, prefix.
-#: Returns {'REVOKED' | 'REQUESTED' | 'STARTED' | 'FINAL' | 'UNKNOWN', the state before or ''}.
+#: Returns {'REVOKED' | 'REQUESTED' | 'STARTED' | 'FINAL' | 'UNKNOWN', the state before or '', the batch whose `then`
+#: is to be submitted now or ''}.
 CANCEL = (
     _RECORDS
     + """
 local task_id, record, now = ARGV[1], ARGV[2], tonumber(ARGV[5])
 local state = known_state()
-if not state then return {'UNKNOWN', ''} end
-if final[state] then return {'FINAL', state} end
+if not state then return {'UNKNOWN', '', ''} end
+if final[state] then return {'FINAL', state, ''} end
 if ARGV[7] == '1' and (redis.call('HEXISTS', ledger, 'expires') == 0 or written_state() ~= 'PENDING') then
-  return {'STARTED', state}
+  return {'STARTED', state, ''}
 end
 if state == 'PENDING' or state == 'RETRY' then
-  finish(task_id, record, 'REVOKED', tonumber(ARGV[3]), tonumber(ARGV[4]), now)
-  return {'REVOKED', state}
+  local due = finish(task_id, record, 'REVOKED', tonumber(ARGV[3]), tonumber(ARGV[4]), now)
+  return {'REVOKED', state, due}
 end
 redis.call('HSET', ledger, 'cancel', now)
 if ARGV[6] == '1' then redis.call('ZADD', prefix .. 'taskgate-terminate', now, task_id) end
-return {'REQUESTED', state}
+return {'REQUESTED', state, ''}
 """
 )
 
 #: Nobody will end the job any more although it is not final: its message is about to be acknowledged for good, or a
 #: stock worker has ended it in the record alone. KEYS: meta, ledger.
-#: ARGV: 1 task id, 2 the publication that is acknowledged, 3 the run's fence or 0, 4 keep (ms), 5 now (ms), prefix.
+#: ARGV: 1 task id, 2 the publication that is acknowledged, 3 the run's fence or 0, 4 ttl (s), 5 keep (ms),
+#: 6 now (ms), 7 '1' when its run is over too, prefix. Returns the batch whose `then` is to be submitted now, or ''.
 LET_GO = (
     _RECORDS
     + """
 local known = redis.call('HMGET', ledger, 'owner', 'publication', 'fence')
-if tonumber(ARGV[2]) < tonumber(known[2] or 0) then return end
-if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) < tonumber(known[3] or 0) then return end
+local ttl, keep, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+if tonumber(ARGV[2]) < tonumber(known[2] or 0) then return '' end
+if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) < tonumber(known[3] or 0) then return '' end
 count_out(ARGV[1], known[1] or '')
-if redis.call('EXISTS', ledger) == 0 then return end
+if redis.call('EXISTS', ledger) == 0 then return '' end
+local state, due = known_state(), ''
+if ARGV[7] == '1' or final[state] then due = tell_batch(state, true, ttl, keep, now) end
 for _, kept in ipairs({meta, prefix .. 'taskgate-message-' .. ARGV[1]}) do
-  if redis.call('PTTL', kept) == -1 then redis.call('PEXPIRE', kept, ARGV[4]) end
+  if redis.call('PTTL', kept) == -1 then redis.call('PEXPIRE', kept, keep) end
 end
-retire(ARGV[1], known[1] or '', tonumber(ARGV[4]), tonumber(ARGV[5]))
+retire(ARGV[1], known[1] or '', keep, now)
+return due
 """
 )
 
@@ -182,6 +199,7 @@ WITHDRAW = (
     _RECORDS
     + """
 local owner = redis.call('HGET', ledger, 'owner') or ''
+leave_batch(ARGV[1])
 count_out(ARGV[1], owner)
 redis.call('ZREM', prefix .. 'taskgate-owner-' .. owner, ARGV[1])
 redis.call('ZREM', prefix .. 'taskgate-unpublished', ARGV[1])

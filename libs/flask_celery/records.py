@@ -62,6 +62,7 @@ class JobRecord:
     next_run_at: datetime | None  # of a job that waits for its time or for another try
     retry_of: str | None  # the job that this one runs again
     retried_as: str | None  # the newest job that runs this one again
+    batch_id: str | None  # the batch it was submitted with
     traceback: str | None
 
 
@@ -201,6 +202,7 @@ def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
         next_run_at=_time(meta.get("next_run_at")) if state in (JobState.PENDING, JobState.RETRY) else None,
         retry_of=meta.get("retry_of"),
         retried_as=meta.get("retried_as"),
+        batch_id=meta.get("batch_id"),
         traceback=meta.get("traceback"),
     )
 

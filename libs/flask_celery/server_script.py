@@ -46,6 +46,23 @@ def run_script(client: "Redis", script: str, keys: Sequence[str], arguments: Seq
         raise as_unavailable(error) from error
 
 
+def run_pipelined(client: "Redis", script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
+    """Run a script so many times in one round trip. Returns: what each call, keys and arguments, has answered.
+
+    Raises: as :func:`run_script`, for the first call that failed; others may have been run.
+    """
+    if not calls:
+        return []
+    sha = client.script_load(script)
+    with client.pipeline(transaction=False) as pipe:
+        for keys, arguments in calls:
+            pipe.evalsha(sha, len(keys), *keys, *arguments)
+        try:
+            return list(pipe.execute())
+        except ResponseError as error:
+            raise as_unavailable(error) from error
+
+
 def as_unavailable(error: ResponseError) -> Exception:
     """The error to raise in place of ``error``: RedisRefusesError when it will pass, else ``error`` itself."""
     passes = isinstance(error, _REFUSING_ERRORS) or str(error).startswith(_REFUSALS)

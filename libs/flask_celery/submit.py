@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from celery import Task
 from celery.utils import uuid
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -70,31 +71,35 @@ def submit(
     terms = with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, content])
     try:
         with under_terms(terms):
-            # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's
-            # data.
-            celery_app.tasks[task].apply_async(
-                # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose
-                # what a schema only loads.
-                kwargs=dict(body),
-                task_id=task_id,
-                argsrepr="()",
-                kwargsrepr="{…}",
-                headers={HEADER: facts.to_header()},
-                **options,
-            )
+            publish_job(celery_app.tasks[task], body, task_id, facts, **options)
     except AlreadySubmittedError as earlier:
         return submitted_earlier(celery_app, task, earlier.task_id)
     except UNAVAILABLE as error:
         raise BrokerUnavailableError("The job queue did not answer in time.") from error
-    return SubmittedJob(task_id, task, JobState.PENDING, _time(facts.submitted_at))
+    return SubmittedJob(task_id, task, JobState.PENDING, time_of(facts.submitted_at))
+
+
+def publish_job(task: Task, body: Mapping[str, Any], task_id: str, facts: SubmissionFacts, **options: Any) -> None:
+    """Publish a job that a client has submitted; ``options`` are those of ``Task.apply_async``."""
+    # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's data.
+    task.apply_async(
+        # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose what a
+        # schema only loads.
+        kwargs=dict(body),
+        task_id=task_id,
+        argsrepr="()",
+        kwargsrepr="{…}",
+        headers={HEADER: facts.to_header()},
+        **options,
+    )
 
 
 def with_key(terms: SubmissionTerms, owner: str, key: str | None, submission: Any) -> SubmissionTerms:
     """The terms for what ``owner`` submits under an idempotency key, or under none."""
     if key is None:
         return terms
-    fingerprint = _digest(json.dumps(submission, sort_keys=True, default=str))
-    return replace(terms, idempotency=_digest(f"{owner}\n{key}"), fingerprint=fingerprint)
+    fingerprint = digest(json.dumps(submission, sort_keys=True, default=str))
+    return replace(terms, idempotency=digest(f"{owner}\n{key}"), fingerprint=fingerprint)
 
 
 def submitted_earlier(celery_app: "FlaskCelery", task: str, task_id: str) -> SubmittedJob:
@@ -106,9 +111,11 @@ def submitted_earlier(celery_app: "FlaskCelery", task: str, task_id: str) -> Sub
     return SubmittedJob(task_id, task, record.state, record.submitted_at or datetime.now(UTC), replayed=True)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Short enough for a key's name in Redis, too long to be met by chance."""
     return sha256(text.encode()).hexdigest()[:40]
 
 
-def _time(milliseconds: int) -> datetime:
+def time_of(milliseconds: int) -> datetime:
+    """Unix time in milliseconds as a time."""
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

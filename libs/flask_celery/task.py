@@ -61,7 +61,7 @@ class ContextTask(Task):  # type: ignore[misc]
             raise Ignore from None
         except (Ignore, Reject) as outcome:
             if not getattr(outcome, "requeue", False):
-                self.backend.let_go(request)
+                self.backend.let_go(request, has_ended=True)
             raise
         finally:
             if getattr(request, "active_job", None) is not None:

@@ -4,7 +4,9 @@ Installed in place of kombu's own by :func:`install`, for every URL that means R
 Celery is covered: ``delay()``, beat, retries, chains and chords as much as this library's ``submit``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +36,28 @@ class RecordPlace:
         return asdict(self)
 
 
+_caught: ContextVar[list[tuple[Mapping[str, Any], str]] | None] = ContextVar("caught_messages", default=None)
+
+
+def caught_messages() -> list[tuple[Mapping[str, Any], str]] | None:
+    """Where to put a message instead of publishing it, in a block of :func:`messages_caught`."""
+    return _caught.get()
+
+
+@contextmanager
+def messages_caught() -> Iterator[list[tuple[Mapping[str, Any], str]]]:
+    """What is published in this block is not; here it is, with its queue, as it would have been pushed.
+
+    What would go to RabbitMQ is as its copy.
+    """
+    messages: list[tuple[Mapping[str, Any], str]] = []
+    token = _caught.set(messages)
+    try:
+        yield messages
+    finally:
+        _caught.reset(token)
+
+
 class RecordingChannelMixin(ClaimingChannelMixin):
     """Writes the record of a task message together with the push."""
 
@@ -46,6 +70,10 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         if kwargs.get("_publish_batch") is not None:
             super()._put(queue, message, **kwargs)
             return
+        caught = caught_messages()
+        if caught is not None:
+            caught.append((message, queue))
+            return
         headers = message.get("headers") or {}
         is_task = bool(headers.get("task") and headers.get("id"))
         place = self._record_place() if is_task else None
@@ -56,9 +84,13 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         else:
             acceptance = Acceptance(message, queue, place.prefix)
             arguments = acceptance.arguments(
-                push=True, broker_db=self._database, record_db=place.database, eta=due_at(headers)
+                push=True, broker_db=self.database, record_db=place.database, eta=due_at(headers)
             )
             acceptance.settle(self.run_script(ACCEPT, [list_name, *self.lists_of(queue)], arguments))
+        self.renew_expiry(queue)
+
+    def renew_expiry(self, queue: str) -> None:
+        """A queue that was declared with ``x-expires`` is kept for that long from now on."""
         for name in self.lists_of(queue) if self._expires and queue in self._expires else ():
             self.plain_client.pexpire(name, self._expires[queue])
 
@@ -67,7 +99,8 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         return RecordPlace(**option) if option else None
 
     @property
-    def _database(self) -> int:
+    def database(self) -> int:
+        """The broker's."""
         return int(self.pool.connection_kwargs.get("db", 0))
 
 
