@@ -54,6 +54,7 @@ class Config:
     timezone: ZoneInfo
     result_expires: int
     max_body: int
+    max_batch_body: int
     max_upload: int
     api_processes: int
     worker_concurrency: int
@@ -111,6 +112,7 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         timezone=_timezone(env.str("TIMEZONE", "UTC")),
         result_expires=env.int("RESULT_EXPIRES", 86_400, validate=Range(1)),
         max_body=env.int("MAX_BODY", 1024**2, validate=Range(1024)),
+        max_batch_body=env.int("MAX_BATCH_BODY", 16 * 1024**2, validate=Range(1024)),
         max_upload=env.int("MAX_UPLOAD", 1024**3, validate=Range(1024)),
         api_processes=env.int("API_PROCESSES", 1, validate=Range(1)),
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),

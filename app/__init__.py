@@ -27,6 +27,7 @@ def create_app(config: Config | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
         MAX_CONTENT_LENGTH=config.max_body,
+        MAX_BATCH_BODY=config.max_batch_body,
         MAX_UPLOAD=config.max_upload,
         TIMEZONE=config.timezone,
         TASKGATE=config,

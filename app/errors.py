@@ -12,8 +12,13 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from libs.flask_celery import (
     UNAVAILABLE,
+    BatchError,
+    BatchInProgressError,
     BrokerUnavailableError,
+    CancelledBatchError,
+    ExpiredBatchError,
     ExpiredJobError,
+    FinalBatchError,
     FinalJobError,
     IdempotencyConflictError,
     InvalidParamsError,
@@ -44,6 +49,7 @@ class ProblemError(Exception):
         detail: a full sentence that says what to do.
         errors: messages by field, for a body or query that does not validate.
         headers: further response headers.
+        members: further members of the problem document.
     """
 
     def __init__(
@@ -53,12 +59,14 @@ class ProblemError(Exception):
         *,
         errors: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
         self.headers = headers or {}
+        self.members = members or {}
 
 
 def problem_fields(problem: ProblemError) -> dict[str, Any]:
@@ -71,7 +79,7 @@ def problem_fields(problem: ProblemError) -> dict[str, Any]:
     }
     if problem.errors:
         fields["errors"] = problem.errors
-    return fields
+    return {**fields, **problem.members}
 
 
 def problem_response(problem: ProblemError) -> Response:
@@ -97,6 +105,8 @@ def as_problem(error: Exception) -> ProblemError:
                 "The request is not valid; see errors.",
                 errors=error.normalized_messages(),  # type: ignore[no-untyped-call]
             )
+        case BatchError():
+            return _of_batch(error)
         case UnknownTaskError():
             return ProblemError(
                 HTTPStatus.NOT_FOUND, f"There is no such task. GET {_api('tasks')} lists what can be submitted."
@@ -167,6 +177,25 @@ def _of_refusal(
                 "cancel some.",
                 headers=later,
             )
+
+
+def _of_batch(error: BatchError) -> ProblemError:
+    match error:
+        case ExpiredBatchError():
+            return ProblemError(HTTPStatus.GONE, "The batch has expired, and so have the results of its jobs.")
+        case FinalBatchError():
+            return ProblemError(HTTPStatus.CONFLICT, "All jobs of the batch have ended; there is nothing to cancel.")
+        case CancelledBatchError():
+            return ProblemError(HTTPStatus.CONFLICT, "The batch was cancelled before this job of it was accepted.")
+        case BatchInProgressError():
+            return ProblemError(
+                HTTPStatus.CONFLICT,
+                "Another request is submitting this very batch. Send it again after Retry-After seconds.",
+                headers={"Retry-After": str(RETRY_AFTER)},
+            )
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "There is no such batch. Use the batch_id that the submission answered."
+    )
 
 
 def handle(error: Exception) -> WerkzeugResponse:

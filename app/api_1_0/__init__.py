@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, json, make_response
 from flask_restful import Api, Resource
 
+from app.api_1_0.batches import Batch, BatchCancel, BatchList
 from app.api_1_0.dead_letters import DeadLetterDrop, DeadLetterList, DeadLetterRetry
 from app.api_1_0.files import FileList
 from app.api_1_0.job_actions import JobCancel, JobRetry
@@ -18,6 +19,9 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/tasks", TaskList),
     ("/tasks/<task>", Task),
     ("/tasks/<task>/jobs", TaskJobs),
+    ("/batches", BatchList),
+    ("/batches/<batch_id>", Batch),
+    ("/batches/<batch_id>/cancel", BatchCancel),
     ("/jobs", JobList),
     ("/jobs/<task_id>", Job),
     ("/jobs/<task_id>/cancel", JobCancel),

@@ -33,12 +33,12 @@ def read_json_object(request: Request) -> dict[str, Any]:
     try:
         # Given bytes, json.loads would take UTF-16 and UTF-32 too.
         value = json.loads(
-            body.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_object_of_unique_names
+            body.decode("utf-8-sig"), parse_constant=refuse_constant, object_pairs_hook=object_of_unique_names
         )
         # Half of a surrogate pair is legal in JSON's grammar and in no encoding, and 1e999 in no number type.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, _what_is_wrong(error)) from error
+        raise ProblemError(HTTPStatus.BAD_REQUEST, what_is_wrong(error)) from error
     if not isinstance(value, dict):
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -63,18 +63,21 @@ class _RepeatedNameError(ValueError):
     """An object has two members of one name; readers differ in which one counts (RFC 8259, section 4)."""
 
 
-def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``json.loads``. Raises: ValueError for a name that comes twice."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise _RepeatedNameError
     return value
 
 
-def _refuse_constant(constant: str) -> None:
+def refuse_constant(constant: str) -> None:
+    """For ``json.loads``, about NaN and Infinity. Raises: ValueError."""
     raise ValueError(f"{constant} is not JSON")
 
 
-def _what_is_wrong(error: Exception) -> str:
+def what_is_wrong(error: Exception) -> str:
+    """A sentence about a body that could not be read."""
     if isinstance(error, json.JSONDecodeError):
         return f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
     if isinstance(error, _RepeatedNameError):

@@ -30,6 +30,11 @@ def retry_url(task_id: str) -> str:
     return f"{PREFIX}/jobs/{_segment(task_id)}/retry"
 
 
+def batch_url(batch_id: str) -> str:
+    """A batch: its jobs by state; DELETE cancels."""
+    return f"{PREFIX}/batches/{_segment(batch_id)}"
+
+
 def file_url(task_id: str, name: str) -> str:
     """One file that a job produced."""
     return f"{result_url(task_id)}/files/{_segment(name)}"

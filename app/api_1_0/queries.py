@@ -124,6 +124,25 @@ class ResultListQuery(PollQuery):
     )
 
 
+class BatchQuery(PollQuery):
+    """Which of a batch's jobs to show beside it."""
+
+    state = fields.Enum(JobState, by_value=True, metadata={"description": "Jobs in this state alone."})
+    limit = fields.Integer(
+        load_default=20, validate=validate.Range(0, 100), metadata={"description": "Jobs of one page; 0 for none."}
+    )
+    cursor = fields.Integer(
+        validate=validate.Range(0, 1_000_000), metadata={"description": "The page before's `next`."}
+    )
+
+
+class BatchPageQuery(Schema):
+    """Which of one's batches."""
+
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    cursor = fields.String(validate=validate.Regexp(r"^[0-9]{1,15}-[0-9A-Za-z-]{1,64}$(?!\n)"))
+
+
 class CancelQuery(Schema):
     """How to cancel."""
 

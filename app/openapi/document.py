@@ -5,7 +5,7 @@ call for each.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -28,6 +28,7 @@ from app.api_1_0.schemas import (
 )
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
+from app.openapi.batch_body import batch_body
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
 from libs.flask_celery import FlaskCelery, JobSpec, describe, job_specs
 
@@ -45,15 +46,16 @@ _COMMON_ERRORS = (401, 403, 422, 500)
 def build_document(celery_app: FlaskCelery) -> dict[str, Any]:
     """The whole document, as a JSON object."""
     spec = _empty_spec()
+    tasks = list(job_specs(celery_app).values())
     for path, resource in ROUTES:
         if resource is TaskJobs:
             continue
         operations = {
-            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path)
+            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path, tasks)
             for method in sorted(resource.methods or ())
         }
         spec.path(path=PREFIX + re.sub(r"<(\w+)>", r"{\1}", path), operations=operations)
-    for job in job_specs(celery_app).values():
+    for job in tasks:
         submit = _submit_operation(job, describe(celery_app, job).queues)
         spec.path(path=submit_url(job.name), operations={"post": submit})
     document: dict[str, Any] = spec.to_dict()
@@ -97,7 +99,9 @@ def _submit_operation(job: JobSpec, queues: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _operation(described: Operation, resource: Any, method: str, path: str) -> dict[str, Any]:
+def _operation(
+    described: Operation, resource: Any, method: str, path: str, tasks: Iterable[JobSpec]
+) -> dict[str, Any]:
     documented: dict[str, Any] = {
         "operationId": f"{method.lower()}_{_snake(resource.__name__)}",
         "summary": described.summary,
@@ -117,6 +121,8 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
     if described.body is not None:
         content = {"application/json": {"schema": described.body}}
         documented["requestBody"] = {"required": described.body_required, "content": content}
+    if resource.__name__ == "BatchList" and method == "POST":
+        documented["requestBody"] = batch_body(tasks)
     return documented
 
 

@@ -6,6 +6,7 @@ from app.auth import ACCESS_TOKEN
 PARAMETERS = {
     "task": ("The name of a task, as GET tasks lists them.", {"type": "string", "maxLength": 255}),
     "task_id": ("What the submission answered.", {"type": "string", "maxLength": 255}),
+    "batch_id": ("What the submission of the batch answered.", {"type": "string", "maxLength": 255}),
     "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
 }
 

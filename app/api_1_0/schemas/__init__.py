@@ -1,5 +1,13 @@
 """What the API answers, as marshmallow schemas. They dump, and they are the OpenAPI document's components."""
 
+from app.api_1_0.schemas.batches import (
+    BatchPageSchema,
+    BatchSchema,
+    BatchWithJobsSchema,
+    OutcomeSchema,
+    SubmittedBatchSchema,
+    ThenJobSchema,
+)
 from app.api_1_0.schemas.dead_letters import (
     DeadLetterChoiceSchema,
     DeadLetterPageSchema,
@@ -29,6 +37,9 @@ from app.api_1_0.schemas.times import UtcDateTime
 
 __all__ = [
     "AdminResultSchema",
+    "BatchPageSchema",
+    "BatchSchema",
+    "BatchWithJobsSchema",
     "DeadLetterChoiceSchema",
     "DeadLetterPageSchema",
     "DeadLetterSchema",
@@ -40,6 +51,7 @@ __all__ = [
     "LimitsSchema",
     "MissingResultSchema",
     "OutcomeProblemSchema",
+    "OutcomeSchema",
     "ProblemSchema",
     "ProgressSchema",
     "ResultListSchema",
@@ -47,9 +59,11 @@ __all__ = [
     "RetriedListSchema",
     "RetriedSchema",
     "Submission",
+    "SubmittedBatchSchema",
     "SubmittedSchema",
     "TaskListSchema",
     "TaskSchema",
+    "ThenJobSchema",
     "UploadedFileSchema",
     "UtcDateTime",
 ]

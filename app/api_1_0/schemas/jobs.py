@@ -109,6 +109,9 @@ class ResultSchema(Schema):
     retried_as = fields.String(
         allow_none=True, required=True, metadata={"description": "The newest job that runs this one again."}
     )
+    batch_id = fields.String(
+        allow_none=True, required=True, metadata={"description": "The batch that it was submitted with."}
+    )
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )

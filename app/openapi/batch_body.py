@@ -1,0 +1,56 @@
+"""What the OpenAPI document says of the body of a batch: any of the tasks' params, each with its own schema."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.api_1_0.batch_body import MOST_JOBS, NDJSON
+from app.api_1_0.idempotency import LONGEST_KEY
+from app.json_schema import params_schema
+from libs.flask_celery import JobSpec
+
+_OPTIONS = {
+    "delay": {"type": "number", "minimum": 0, "description": "Not before so many seconds from now."},
+    "at": {"type": "string", "format": "date-time", "description": "Not before this time, with its offset."},
+    "idempotency_key": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_KEY,
+        "pattern": "^[ -~]+$",
+        "description": "Your name for this one job, as with the header Idempotency-Key.",
+    },
+}
+
+_THEN = {
+    "type": "object",
+    "description": "A task with the param `batch_id`, to run once when all jobs are final.",
+    "required": ["task"],
+    "properties": {"task": {"type": "string"}, "params": {"type": "object"}},
+    "additionalProperties": False,
+}
+
+
+def batch_body(tasks: Iterable[JobSpec]) -> dict[str, Any]:
+    """The request body, in each of its forms."""
+    job = {"anyOf": [_job(task) for task in tasks]}
+    jobs = {"type": "array", "minItems": 1, "maxItems": MOST_JOBS, "items": job}
+    whole = {
+        "type": "object",
+        "required": ["jobs"],
+        "properties": {"jobs": jobs, "then": _THEN},
+        "additionalProperties": False,
+    }
+    lines = {"type": "string", "description": 'A job a line; a first line {"then": {…}} says what follows.'}
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": {"anyOf": [whole, jobs]}}, NDJSON[0]: {"schema": lines}},
+    }
+
+
+def _job(task: JobSpec) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "title": task.name,
+        "required": ["task", *(["params"] if params_schema(task).get("required") else [])],
+        "properties": {"task": {"const": task.name}, "params": params_schema(task), **_OPTIONS},
+        "additionalProperties": False,
+    }
