@@ -111,27 +111,8 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError(
                 HTTPStatus.NOT_FOUND, f"There is no such task. GET {_api('tasks')} lists what can be submitted."
             )
-        case UnknownJobError():
-            return ProblemError(
-                HTTPStatus.NOT_FOUND, "There is no such job. Use the task_id that the submission answered."
-            )
-        case ExpiredJobError():
-            return ProblemError(
-                HTTPStatus.GONE, "The job's result has expired. Submit the job again to have it anew."
-            )
-        case FinalJobError():
-            return ProblemError(
-                HTTPStatus.CONFLICT, f"The job has ended already, as {error.state}; there is nothing to cancel."
-            )
-        case UnfinishedJobError():
-            return ProblemError(
-                HTTPStatus.CONFLICT,
-                "The job has not ended yet. Wait for its end, or cancel it, and run it again then.",
-            )
-        case NotRepeatableError():
-            return ProblemError(
-                HTTPStatus.GONE, "What the job was submitted with is not kept any more. Submit it again yourself."
-            )
+        case UnknownJobError() | ExpiredJobError() | FinalJobError() | UnfinishedJobError() | NotRepeatableError():
+            return _of_job(error)
         case _ if isinstance(error, (BrokerUnavailableError, *UNAVAILABLE)):
             return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -176,6 +157,34 @@ def _of_refusal(
                 f"You have {error.limit} unfinished jobs, the most there may be. Wait until some have ended, or "
                 "cancel some.",
                 headers=later,
+            )
+
+
+def _of_job(
+    error: UnknownJobError | ExpiredJobError | FinalJobError | UnfinishedJobError | NotRepeatableError,
+) -> ProblemError:
+    """Why nothing can be said of a job, or done with it."""
+    match error:
+        case UnknownJobError():
+            return ProblemError(
+                HTTPStatus.NOT_FOUND, "There is no such job. Use the task_id that the submission answered."
+            )
+        case ExpiredJobError():
+            return ProblemError(
+                HTTPStatus.GONE, "The job's result has expired. Submit the job again to have it anew."
+            )
+        case FinalJobError():
+            return ProblemError(
+                HTTPStatus.CONFLICT, f"The job has ended already, as {error.state}; there is nothing to cancel."
+            )
+        case UnfinishedJobError():
+            return ProblemError(
+                HTTPStatus.CONFLICT,
+                "The job has not ended yet. Wait for its end, or cancel it, and run it again then.",
+            )
+        case NotRepeatableError():
+            return ProblemError(
+                HTTPStatus.GONE, "What the job was submitted with is not kept any more. Submit it again yourself."
             )
 
 
