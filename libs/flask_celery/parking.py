@@ -69,10 +69,12 @@ def release_quarantined(channel: "ClaimingChannelMixin", tasks: Iterable[str]) -
 
 def release(channel: "ClaimingChannelMixin", queue: str, task: str, count: int) -> int:
     """Put ``count`` jobs for ``task`` back in ``queue``, the oldest first. Returns: how many there were."""
-    keys = [channel.prefixed(quarantine_key(queue, task)), channel.prefixed(queue)]
+    keys = [channel.prefixed(quarantine_key(queue, task)), *channel.lists_of(queue)]
     released = 0
     for done in range(0, count, _RELEASED_AT_ONCE):
-        released += channel.run_script(RELEASE, keys, [min(count - done, _RELEASED_AT_ONCE), queue])
+        released += channel.run_script(
+            RELEASE, keys, [min(count - done, _RELEASED_AT_ONCE), queue, *channel.priority_steps]
+        )
     return released
 
 

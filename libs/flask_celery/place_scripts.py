@@ -9,7 +9,7 @@ at the end where messages are taken, at the same cost for ten messages or a mill
 key, after the prefix          type    holds
 =============================  ======  ================================================================
 ``<list>:taskgate-order``      zset    ids of the tasks in a list by their order, the next one first
-``taskgate-lists``             set     the lists that have been pushed to
+``taskgate-lists``             set     the lists that have been pushed to and are not known to be empty
 ``taskgate-wake-<queue>``      list    tokens that wake a queue's idle workers
 ``unacked_index``              zset    delivery tags by the time their lease began (kombu's)
 ``unacked``                    hash    tag → ``[message, exchange, routing key]`` (kombu's)
@@ -178,17 +178,28 @@ return {list, queue, message}
 """
 )
 
-#: Puts quarantined messages, oldest first, back in their queue, behind the others. KEYS: 1 the quarantine, 2 the
-#: queue's list. ARGV: 1 how many at the most, 2 queue. Returns how many.
+#: Puts quarantined messages, oldest first, back in their queue, behind the others of their priority. KEYS: 1 the
+#: quarantine, 2 … the queue's lists, by priority. ARGV: 1 how many at the most, 2 queue, 3 … the first priority of
+#: each list, prefix. Returns how many.
 RELEASE = (
     PLACES
     + """
+local function list_of(message)
+  local read, decoded = pcall(cjson.decode, message)
+  local properties = read and type(decoded) == 'table' and decoded.properties
+  local priority = type(properties) == 'table' and tonumber(properties.priority) or 0
+  local list = KEYS[2]
+  for place = 3, #KEYS do
+    if priority >= tonumber(ARGV[place + 1]) then list = KEYS[place] end
+  end
+  return list
+end
 for count = 1, tonumber(ARGV[1]) do
   local message = redis.call('RPOP', KEYS[1])
   if not message then return count - 1 end
   local id = id_of(message)
   if id then redis.call('HDEL', key('taskgate-quarantined'), id) end
-  push_last(KEYS[2], ARGV[2], id, message)
+  push_last(list_of(message), ARGV[2], id, message)
 end
 return tonumber(ARGV[1])
 """

@@ -63,14 +63,16 @@ return nowhere
 """
 )
 
-#: How many messages are in a place. Returns the number.
+#: How many messages are in a place. Returns the number. Lists that hold none are forgotten until something is pushed.
 LOCATED = (
     PLACES
     + """
 local count = redis.call('HLEN', key('taskgate-held')) + redis.call('ZCARD', key('taskgate-delayed'))
   + redis.call('HLEN', key('taskgate-quarantined'))
 for _, list in ipairs(redis.call('SMEMBERS', key('taskgate-lists'))) do
-  count = count + redis.call('ZCARD', order_of(list))
+  local held = redis.call('ZCARD', order_of(list))
+  if held == 0 then redis.call('SREM', key('taskgate-lists'), list) end
+  count = count + held
 end
 return count
 """

@@ -9,6 +9,7 @@ from celery.result import AsyncResult
 from flask import Flask
 from redis import Redis
 
+from libs.flask_celery import release_from_quarantine
 from tests.conftest import Worker, wait_until
 from tests.delivery.conftest import Marks
 
@@ -36,6 +37,23 @@ def test_an_unknown_task_waits_for_a_worker_that_knows_it(
     assert marks.starts("a") == 1
     assert other.state == "PENDING"
     assert broker.llen("taskgate-quarantine-default:test.nobody_knows") == 1
+
+
+def test_released_jobs_keep_their_priority(
+    start_worker: Callable[..., Worker], celery_app: Celery, broker: "Redis[bytes]"
+) -> None:
+    worker = start_worker("--pool", "solo")
+    jobs = {priority: celery_app.send_task("test.nobody_knows", priority=priority).id for priority in (9, 4, None, 2)}
+    wait_until(lambda: broker.llen("taskgate-quarantine-default:test.nobody_knows") == 4)
+    worker.stop()
+
+    assert release_from_quarantine(celery_app) == 4
+
+    lists = {"default": (2, None), "default\x06\x163": (4,), "default\x06\x166": (), "default\x06\x169": (9,)}
+    for name, priorities in lists.items():
+        ids = {json.loads(message)["headers"]["id"] for message in broker.lrange(name, 0, -1)}
+        assert ids == {jobs[priority] for priority in priorities}, name
+        assert {member.decode() for member in broker.zrange(f"{name}:taskgate-order", 0, -1)} == ids
 
 
 def test_a_message_that_cannot_be_decoded_fails_its_job(

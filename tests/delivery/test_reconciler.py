@@ -231,3 +231,22 @@ def test_a_purge_cancels_what_was_queued(
     wait_until(lambda: all(AsyncResult(task_id, app=celery_app).state == "REVOKED" for task_id in ids))
     assert [marks.starts(f"j{number}") for number in range(3)] == [0, 0, 0]
     wait_until(lambda: not broker.exists("taskgate-purged"))
+
+
+def test_lists_that_are_empty_are_forgotten_until_something_is_pushed_to_them(
+    celery_app: Celery, broker: "Redis[bytes]", channel: ClaimingChannelMixin, reconciliation: Reconciliation
+) -> None:
+    for number in range(3):
+        celery_app.send_task("test.work", ("a",), queue=f"once{number}")
+    celery_app.send_task("test.work", ("b",))
+    reconciliation.run(channel)
+    assert broker.smembers("taskgate-lists") == {b"once0", b"once1", b"once2", b"default"}
+    for number in range(3):
+        channel._purge(f"once{number}")
+
+    reconciliation.run(channel)
+
+    assert broker.smembers("taskgate-lists") == {b"default"}
+    job = celery_app.send_task("test.work", ("c",), queue="once1").id
+    broker.delete("once1")
+    assert passes_until(1, reconciliation, channel) == [job]
