@@ -61,6 +61,17 @@ def test_a_priority_is_a_step_of_the_queue(priority: int | None, list_name: str,
     assert message["properties"]["priority"] == (priority or 0)
 
 
+def test_jobs_can_be_less_urgent_unless_they_say_otherwise(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with job_runs(tmp_path_factory.mktemp("calm"), CELERY_TASK_DEFAULT_PRIORITY="6") as runs:
+        submit(runs.installation)
+        submit(runs.installation, "priority=1")
+
+        with Redis.from_url(f"{runs.installation.redis.url}/{BROKER_DATABASE}") as broker:
+            assert (broker.llen("default"), broker.llen("default\x06\x166")) == (1, 1)
+
+
 def test_expires_is_celerys_own_and_stands_in_the_ledger(installation: Installation) -> None:
     before = datetime.now(UTC)
     in_seconds = submit(installation, "expires=90.5").json["task_id"]
