@@ -48,6 +48,8 @@ from libs.flask_celery.errors import (
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.following import JobFollowers
+from libs.flask_celery.history import EventKind, EventPage, JobEvent, JobHistory, LogLine, LogPage, StateChange
 from libs.flask_celery.job_search import Found, Wanted, search
 from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
@@ -56,6 +58,7 @@ from libs.flask_celery.repeat import run_again
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
+from libs.flask_celery.telling import LEVELS, TellingSettings
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
 
@@ -64,8 +67,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     # Building
-    "CelerySettings", "ContextTask", "FlaskCelery", "Role", "celery_app", "completions_table", "import_jobs",
-    "make_celery",
+    "CelerySettings", "ContextTask", "FlaskCelery", "Role", "TellingSettings", "celery_app", "completions_table",
+    "import_jobs", "make_celery",
     # Writing jobs
     "JobDescription", "JobFileStore", "JobLimits", "JobSpec", "current_job", "describe", "job", "job_spec",
     "job_specs", "read_batch", "read_batch_jobs",
@@ -75,6 +78,9 @@ __all__ = [
     # Using batches
     "BatchItem", "BatchRecord", "BatchRecords", "Outcome", "RefusedItem", "SubmittedBatch", "Then", "ThenJob",
     "Turns", "submit_many", "watched_as",
+    # Following jobs
+    "LEVELS", "EventKind", "EventPage", "JobEvent", "JobFollowers", "JobHistory", "LogLine", "LogPage",
+    "StateChange",
     # Looking after them
     "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
     # Errors

@@ -22,12 +22,14 @@ from libs.flask_celery.accept_script import OVERTAKEN
 from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.batch_records import BatchRecords
+from libs.flask_celery.history import JobHistory
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
 from libs.flask_celery.record_scripts import STORE, STORED
 from libs.flask_celery.records import JobRecords
 from libs.flask_celery.run_times import RunTimes
+from libs.flask_celery.telling import TellingSettings, told_of_progress, told_of_state
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
@@ -45,7 +47,13 @@ class JobBackendMixin(LedgerMixin):
         self.retention = int(self.app.conf.get("job_retention") or DEFAULT_RETENTION)
         self.records = JobRecords(self)
         self.batches = BatchRecords(self)
+        self.history = JobHistory(self)
         self.run_times = RunTimes(self)
+
+    @property
+    def telling(self) -> TellingSettings:
+        """The application's, or the defaults for a Celery app that is not of ``make_celery``."""
+        return getattr(self.app, "telling", None) or TellingSettings()
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""
@@ -142,9 +150,12 @@ class JobBackendMixin(LedgerMixin):
         *,
         traceback: str | None = None,
         request: Any = None,
+        progress: Mapping[str, Any] | None = None,
         **retry_policy: Any,
     ) -> bool:
-        """Store a state and wake who waits for it. ``result`` is as Celery stores it, exceptions prepared.
+        """Store a state, tell of it, and wake who waits. ``result`` is as Celery stores it, exceptions prepared.
+
+        With ``progress`` that is what is told, and of the state only when it is another one than before.
 
         Returns: whether it was stored. False when the job was final already, or its run has been overtaken by another
             one, and then nothing has changed; ``request.refused_state`` and ``request.overtaken`` say which.
@@ -172,7 +183,7 @@ class JobBackendMixin(LedgerMixin):
                 meta.get("owner") or "",
                 meta.get("name") or "",
             ),
-            *(publication, fence, _run_time(meta)),
+            *(publication, fence, _run_time(meta), told_of_state(state, meta), told_of_progress(progress)),
         ]
         outcome, cancel, before, due = self.ensure(
             self.run_record_script, (STORE, task_id, arguments), **retry_policy

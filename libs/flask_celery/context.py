@@ -57,7 +57,9 @@ def _push_context(task: Any = None, **_: Any) -> None:
 
 def _pop_context(task: Any = None, **_: Any) -> None:
     request = task.request
-    request.active_job = None
+    if getattr(request, "active_job", None) is not None:
+        request.active_job.end()
+        request.active_job = None
     context = getattr(request, "flask_context", None)
     if context is None:
         return

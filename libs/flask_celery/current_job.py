@@ -2,25 +2,27 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from celery import current_task
+from celery._state import get_current_task
 from flask import current_app
-from werkzeug.local import LocalProxy
 
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
-from libs.flask_celery.records import JobFile, JobProgress
+from libs.flask_celery.outlet import Outlet
+from libs.flask_celery.records import JobFile
+from libs.flask_celery.run_log import RunLog
 from libs.flask_celery.states import JobState
+from libs.flask_celery.telling import encoded_line, shortened
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
 
 logger = logging.getLogger(__name__)
 
-#: Progress calls nearer together than this, in seconds, are kept back, so that a tight loop cannot flood Redis.
-PROGRESS_INTERVAL = 0.1
+#: Seconds between two questions to Redis whether a job has been cancelled.
+_CANCEL_INTERVAL = 0.1
 
 
 class JobFileStore(Protocol):
@@ -30,22 +32,30 @@ class JobFileStore(Protocol):
         """Take over the file at ``source`` as ``name``."""
 
 
-class Job(Protocol):
+class Job:
     """The surface of ``current_job``."""
 
     @property
     def task_id(self) -> str | None:
         """The job's id; None outside a job."""
+        return _find().task_id
 
     @property
     def cancelled(self) -> bool:
         """Whether somebody has asked this job to stop. Asks Redis at most ten times a second."""
+        return _find().cancelled
 
     def progress(self, current: int, total: int | None = None, message: str = "") -> None:
         """Say how far the job is, in its own unit. Raises: JobCancelled when it has been asked to stop."""
+        _find().progress(current, total, message)
+
+    def log(self, message: object, level: str = "info") -> None:
+        """Add a line to the job's log, which its owner can read. Raises: ValueError for a level that is none."""
+        _find().log(message, level)
 
     def attach(self, source: Path, *, name: str, content_type: str) -> None:
         """Make the file at ``source`` downloadable with the result; the file is moved."""
+        _find().attach(source, name=name, content_type=content_type)
 
 
 class ActiveJob:
@@ -55,11 +65,14 @@ class ActiveJob:
         self._backend = backend
         self._request = request
         self._started_at = time.time_ns() // 1_000_000
-        self._progress: JobProgress | None = None
+        self._progress: tuple[int, int | None, str] | None = None
+        self._progress_is_news = False
         self._files: list[JobFile] = []
-        self._progress_due = 0.0
+        self._log = RunLog(backend, request)
+        self._outlet = Outlet(backend.telling.progress_rate, self._pass_on)
         self._cancel_check_due = 0.0
         self._closed = False
+        self._outcome_is_stored = False
 
     @property
     def task_id(self) -> str | None:
@@ -71,7 +84,7 @@ class ActiveJob:
         """Whether somebody has asked this job to stop."""
         now = time.monotonic()
         if not self._request.cancel_requested and now >= self._cancel_check_due:
-            self._cancel_check_due = now + PROGRESS_INTERVAL
+            self._cancel_check_due = now + _CANCEL_INTERVAL
             try:
                 self._request.cancel_requested = self._backend.cancel_requested(self._request.id)
             except self._backend.connection_errors:
@@ -79,30 +92,47 @@ class ActiveJob:
         return bool(self._request.cancel_requested)
 
     def progress(self, current: int, total: int | None = None, message: str = "") -> None:
-        """Say how far the job is; what comes too soon after the last word is kept for the next.
+        """Say how far the job is; what comes too soon after the last word is passed on a moment later.
 
         While Redis is away it is kept too: progress is news, and no news is worth a job's failing for it.
         """
         if self._closed:
             return
-        self._progress = JobProgress(current, total, message)
-        now = time.monotonic()
-        is_last = total is not None and current >= total
-        if now < self._progress_due and not is_last:
-            return
-        self._progress_due = now + PROGRESS_INTERVAL
-        shown = {"current": current, "total": total, "message": message}
+        self._progress = (current, total, message)
+        self._progress_is_news = True
+        self._outlet.offer()
+        request = self._request
+        if request.overtaken:
+            raise JobOvertaken(request.id)
+        if request.refused_state or request.cancel_requested:
+            raise JobCancelled(request.id)
+
+    def log(self, message: object, level: str = "info") -> None:
+        """Add a line; passed on like progress. Hooks that run after the job's end may log, too."""
+        self._log.add(encoded_line(time.time_ns() // 1_000_000, level, self._request.retries or 0, message))
+        self._outlet.offer()
+
+    def _pass_on(self) -> bool:
+        """What the outlet calls. With the run at its end Redis is waited for, as its result will have to anyway."""
+        patience: dict[str, Any] = {} if self._closed else {"max_retries": 0}
+        passed_on = self._log.pass_on(has_ended=self._outcome_is_stored, **patience)
+        if not self._progress_is_news:
+            return passed_on
+        self._progress_is_news = False
         try:
-            stored = self._backend.store_state(
-                self._request.id, shown, JobState.PROGRESS.value, request=self._request, max_retries=0
+            self._backend.store_state(
+                self._request.id,
+                self._shown_progress(),
+                JobState.PROGRESS.value,
+                request=self._request,
+                progress=self._shown_progress(),
+                **patience,
             )
         except self._backend.connection_errors:
             logger.warning("The progress of job %s could not be stored", self._request.id, exc_info=True)
-            return
-        if self._request.overtaken:
-            raise JobOvertaken(self._request.id)
-        if not stored or self._request.cancel_requested:
-            raise JobCancelled(self._request.id)
+            self._progress_is_news = True
+            return False
+        return passed_on
 
     def attach(self, source: Path, *, name: str, content_type: str) -> None:
         """Hand the file to the application's store."""
@@ -110,16 +140,26 @@ class ActiveJob:
         self._files.append(store.keep(self._request.id, name, source, content_type))
 
     def close(self) -> None:
-        """The run is over. A hook may still say something, which is not news and cannot be cancelled."""
+        """The run is over, and what it has said is passed on before its outcome is stored.
+
+        A hook may still say how far it is, which is not news and cannot be cancelled.
+        """
+        if not self._closed:
+            self._closed = True
+            self._outlet.flush()
+            self._outcome_is_stored = True  # before anything of the job runs again
+
+    def end(self) -> None:
+        """The hooks have run, too."""
         self._closed = True
+        self._progress_is_news = False
+        self._outlet.flush()
 
     def record_fields(self) -> dict[str, Any]:
         """What the record says of this run beside Celery's own fields."""
-        progress = self._progress
         return {
             "started_at": self._started_at,
-            "progress": progress
-            and {"current": progress.current, "total": progress.total, "message": progress.message},
+            "progress": self._shown_progress(),
             "files": [
                 {"name": file.name, "size": file.size, "content_type": file.content_type} for file in self._files
             ],
@@ -128,18 +168,31 @@ class ActiveJob:
     def take_over(self, fields: Mapping[str, Any]) -> None:
         """Say of this run what ``record_fields`` said of another, whose result this one returns."""
         self._started_at = fields["started_at"]
-        self._progress = fields["progress"] and JobProgress(**fields["progress"])
+        progress = fields["progress"]
+        self._progress = progress and (progress["current"], progress["total"], progress["message"])
+        self._progress_is_news = False
         self._files = [JobFile(**file) for file in fields["files"]]
+
+    def _shown_progress(self) -> dict[str, Any] | None:
+        if self._progress is None:
+            return None
+        current, total, message = self._progress
+        return {"current": current, "total": total, "message": shortened(message)}
 
 
 class NoJob:
     """Stands in where a task's function is called as plain Python: nobody watches and nobody cancels."""
 
-    task_id = None
+    task_id: str | None = None
     cancelled = False
 
     def progress(self, current: int, total: int | None = None, message: str = "") -> None:
         """Nobody is there to see it."""
+
+    def log(self, message: object, level: str = "info") -> None:
+        """To Python's log instead."""
+        encoded_line(0, level, 0, "")  # refuses what would be refused in a job
+        logger.log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
 
     def attach(self, source: Path, *, name: str, content_type: str) -> None:
         """The file stays where it is, for the caller."""
@@ -148,10 +201,12 @@ class NoJob:
 _NO_JOB = NoJob()
 
 
-def _find() -> Job:
-    request = getattr(current_task, "request", None) if current_task else None
-    return cast("Job", getattr(request, "active_job", None) or _NO_JOB)
+def _find() -> "ActiveJob | NoJob":
+    # Not by way of ``celery.current_task``, whose proxies take most of the time of a progress call that is kept back.
+    task = get_current_task()
+    request = task.request_stack.top if task is not None else None
+    return getattr(request, "active_job", None) or _NO_JOB
 
 
 #: The job this code runs in, or a stand-in that does nothing.
-current_job: Job = cast("Job", LocalProxy(cast("Callable[[], Any]", _find)))
+current_job = Job()

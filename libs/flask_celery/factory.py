@@ -21,6 +21,7 @@ from libs.flask_celery.reconciler import Reconciler
 from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.shutdown import SoftShutdown
 from libs.flask_celery.task import ContextTask
+from libs.flask_celery.telling import TellingSettings
 from libs.flask_celery.terminate import Terminator
 
 
@@ -31,6 +32,7 @@ class FlaskCelery(Celery):  # type: ignore[misc]
         self.flask_app = flask_app
         self.strict_redis = settings.strict_redis
         self.terms = settings.terms
+        self.telling = TellingSettings()  # the application may put its own there
         self.queue_names = QueueNames(settings.deployment)
         super().__init__(flask_app.import_name, **options)
 

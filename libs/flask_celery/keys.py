@@ -5,9 +5,11 @@ key, after the prefix                    type    holds
 =======================================  ======  ======================================================
 ``celery-task-meta-<task_id>``           string  the record: Celery's result format plus our fields
 ``taskgate-job-<task_id>``               hash    the ledger: state, owner, task, submitted, cancel,
-                                                 publication, fence, expires, deadline, and the
-                                                 batch that counts it
+                                                 publication, fence, expires, deadline, the batch
+                                                 that counts it, what is counted of its history
 ``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
+``taskgate-events-<task_id>``            list    the newest of what has become of it (``history_scripts``)
+``taskgate-log-<task_id>``               list    the newest lines of its log (``history_scripts``)
 ``taskgate-owner-<owner>``               zset    an owner's task ids by the time they were submitted (ms)
 ``taskgate-unfinished``                  zset    accepted and not final, by the time of submission (ms)
 ``taskgate-unfinished-by-owner``         hash    how many of them each owner has
@@ -54,6 +56,14 @@ class RecordKeys:
     def message(self, task_id: str) -> str:
         """What runs the job again: until it is final when its message is lost, and after that on request."""
         return f"{self.prefix}taskgate-message-{task_id}"
+
+    def events(self, task_id: str) -> str:
+        """What has become of it; also the channel on which new log lines are told."""
+        return f"{self.prefix}taskgate-events-{task_id}"
+
+    def log(self, task_id: str) -> str:
+        """What its runs have said."""
+        return f"{self.prefix}taskgate-log-{task_id}"
 
     def owner(self, owner: str) -> str:
         """The index of one owner's jobs."""

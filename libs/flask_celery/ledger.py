@@ -19,6 +19,7 @@ from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState
+from libs.flask_celery.telling import told_of_state
 
 #: Greater than any publication's number.
 _ANY_PUBLICATION = 10**15
@@ -99,7 +100,8 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         meta.update({name: known[name] for name in KEPT_FIELDS if name in known}, task_id=task_id)
         keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
         choices = ["1" if choice else "" for choice in (terminate, unless_started)]
-        return keys, [task_id, self.encode(meta), *self.kept_for(), *choices, self.keys.prefix]
+        told = told_of_state(states.REVOKED, meta)
+        return keys, [task_id, self.encode(meta), *self.kept_for(), *choices, told, self.keys.prefix]
 
     def submit_then(self, batch_id: bytes) -> None:
         """A job has ended, and with it the batch of this id, unless that is empty; see ``batch_then``."""

@@ -1,6 +1,7 @@
 """The Lua scripts that change what Redis holds about an accepted job, each one atomic step on the result database."""
 
 from libs.flask_celery.batch_scripts import BOOKS
+from libs.flask_celery.history_scripts import HISTORY
 
 #: The states that nothing follows.
 FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"
@@ -22,6 +23,7 @@ local function written_state()
 end
 """
     + BOOKS
+    + HISTORY
     + """
 local function known_state()
   local state = redis.call('HGET', ledger, 'state')
@@ -62,7 +64,7 @@ local function retire(task_id, owner, keep, now)
 end
 
 -- Returns the batch whose `then` is to be submitted now, or ''.
-local function finish(task_id, record, state, ttl, keep, now)
+local function finish(task_id, record, state, ttl, keep, now, told)
   local due = tell_batch(state, true, ttl, keep, now)
   local owner = redis.call('HGET', ledger, 'owner') or ''
   local failed, message = prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
@@ -87,6 +89,7 @@ local function finish(task_id, record, state, ttl, keep, now)
     redis.call('SET', meta, record)
   end
   redis.call('HSET', ledger, 'state', state)
+  tell(task_id, 'state', now, told)
   redis.call('PUBLISH', meta, record)
   return due
 end
@@ -96,16 +99,17 @@ end
 #: Stores a state unless the job is final already, or the run that says it has been overtaken.
 #: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
 #: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none),
-#: 11 how long the run has taken (ms), or '', prefix.
+#: 11 how long the run has taken (ms), or '', 12 what is told of the state, JSON, 13 what is told of progress, or '',
+#: prefix.
 #: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or '', the batch
 #: whose `then` is to be submitted now or ''}.
 STORE = (
     _RECORDS
     + """
 local task_id, record, state, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6])
--- A full Redis refuses a script's first write when it needs memory. Nothing is deleted here, and how a job ended is
--- stored for all that: refused, it would be run again and again.
-redis.call('HDEL', ledger, '')
+-- A full Redis refuses a script's first write when it needs memory, so the first one deletes: how a job ended is
+-- stored for all that; refused, it would be run again and again.
+redis.call('HDEL', ledger, 'found')
 local before = known_state()
 local known = redis.call('HMGET', ledger, 'cancel', 'publication', 'fence', 'deadline')
 local cancel, newest, latest = known[1] or '', tonumber(known[2] or 0), tonumber(known[3] or 0)
@@ -128,16 +132,19 @@ if final[state] then
   local took, times = tonumber(ARGV[11]), prefix .. 'taskgate-run-times'
   if state == 'SUCCESS' and took then
     local mean = tonumber(redis.call('HGET', times, ARGV[8]) or took)
-    redis.call('HSET', times, ARGV[8], string.format('%.0f', mean + (took - mean) / 5))
+    redis.call('HSET', times, ARGV[8], whole(mean + (took - mean) / 5))
   end
-  due = finish(task_id, record, state, tonumber(ARGV[4]), tonumber(ARGV[5]), now)
+  due = finish(task_id, record, state, tonumber(ARGV[4]), tonumber(ARGV[5]), now, ARGV[12])
 else
   tell_batch(state, false, 0, 0, now)
   redis.call('SET', meta, record)
   redis.call('HSET', ledger, 'state', state)
   if publication then has_started(task_id) end
   if publication and publication > newest then redis.call('HSET', ledger, 'publication', publication) end
-  if fence > latest then redis.call('HSET', ledger, 'fence', string.format('%.0f', fence)) end
+  if state == 'STARTED' and (fence == 0 or fence > latest) then redis.call('HINCRBY', ledger, 'runs', 1) end
+  if fence > latest then redis.call('HSET', ledger, 'fence', whole(fence)) end
+  if ARGV[13] == '' or before ~= state then tell(task_id, 'state', now, ARGV[12]) end
+  if ARGV[13] ~= '' then tell(task_id, 'progress', now, ARGV[13]) end
   redis.call('PUBLISH', meta, record)
 end
 return {'STORED', cancel, before or '', due}
@@ -146,7 +153,8 @@ return {'STORED', cancel, before or '', due}
 
 #: Cancels: at once while nothing runs, else by a request the running job sees. KEYS: meta, ledger. ARGV: 1 task id,
 #: 2 the record to store when the job has not started, 3 ttl (s), 4 keep (ms), 5 now (ms), 6 '1' to have a run's
-#: process ended that does not listen, 7 '1' to leave alone what has started ever, prefix.
+#: process ended that does not listen, 7 '1' to leave alone what has started ever, 8 what is told of the state, JSON,
+#: prefix.
 #: Returns {'REVOKED' | 'REQUESTED' | 'STARTED' | 'FINAL' | 'UNKNOWN', the state before or '', the batch whose `then`
 #: is to be submitted now or ''}.
 CANCEL = (
@@ -160,7 +168,7 @@ if ARGV[7] == '1' and (redis.call('HEXISTS', ledger, 'expires') == 0 or written_
   return {'STARTED', state, ''}
 end
 if state == 'PENDING' or state == 'RETRY' then
-  local due = finish(task_id, record, 'REVOKED', tonumber(ARGV[3]), tonumber(ARGV[4]), now)
+  local due = finish(task_id, record, 'REVOKED', tonumber(ARGV[3]), tonumber(ARGV[4]), now, ARGV[8])
   return {'REVOKED', state, due}
 end
 redis.call('HSET', ledger, 'cancel', now)
@@ -184,7 +192,8 @@ count_out(ARGV[1], known[1] or '')
 if redis.call('EXISTS', ledger) == 0 then return '' end
 local state, due = known_state(), ''
 if ARGV[7] == '1' or final[state] then due = tell_batch(state, true, ttl, keep, now) end
-for _, kept in ipairs({meta, prefix .. 'taskgate-message-' .. ARGV[1]}) do
+for _, name in ipairs({'celery-task-meta-', 'taskgate-message-', 'taskgate-events-', 'taskgate-log-'}) do
+  local kept = prefix .. name .. ARGV[1]
   if redis.call('PTTL', kept) == -1 then redis.call('PEXPIRE', kept, keep) end
 end
 retire(ARGV[1], known[1] or '', keep, now)
@@ -204,6 +213,7 @@ count_out(ARGV[1], owner)
 redis.call('ZREM', prefix .. 'taskgate-owner-' .. owner, ARGV[1])
 redis.call('ZREM', prefix .. 'taskgate-unpublished', ARGV[1])
 redis.call('DEL', meta, ledger, prefix .. 'taskgate-message-' .. ARGV[1])
+redis.call('DEL', prefix .. 'taskgate-events-' .. ARGV[1], prefix .. 'taskgate-log-' .. ARGV[1])
 redis.call('HSET', ledger, 'state', 'REVOKED', 'withdrawn', 1)
 redis.call('PEXPIRE', ledger, ARGV[3])
 if ARGV[2] ~= '' then redis.call('DEL', prefix .. 'taskgate-idempotency-' .. ARGV[2]) end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from libs.flask_celery.broker_side import forget_delayed
 from libs.flask_celery.errors import ExpiredJobError, FinalJobError, UnknownJobError
-from libs.flask_celery.states import JobState
+from libs.flask_celery.states import JobState, state_named
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
@@ -81,8 +81,8 @@ class JobRecords:
         """Raises: UnknownJobError, ExpiredJobError."""
         payload = self._backend.client.get(self._keys.meta(task_id))
         if payload is not None:
-            return self._record(task_id, payload)
-        raise self._missing(task_id, self._backend.client.hget(self._keys.ledger(task_id), "owner"))
+            return self.read(task_id, payload)
+        raise self.missing(task_id, self._backend.client.hget(self._keys.ledger(task_id), "owner"))
 
     def get_many(self, task_ids: Sequence[str]) -> list[JobRecord | UnknownJobError | ExpiredJobError]:
         """For each id what ``get`` returns or raises. One round trip, and a second one for those without a record."""
@@ -93,7 +93,7 @@ class JobRecords:
                     pipe.hget(self._keys.ledger(task_id), "owner")
             owners = iter(pipe.execute())
         return [
-            self._missing(task_id, next(owners)) if payload is None else self._record(task_id, payload)
+            self.missing(task_id, next(owners)) if payload is None else self.read(task_id, payload)
             for task_id, payload in zip(task_ids, payloads, strict=True)
         ]
 
@@ -118,7 +118,8 @@ class JobRecords:
             position, before = before, min(entries[-1], before or entries[-1])
             yield from self._records([entry for entry in entries if position is None or entry < position])
 
-    def _missing(self, task_id: str, owner: bytes | None) -> UnknownJobError | ExpiredJobError:
+    def missing(self, task_id: str, owner: bytes | None) -> UnknownJobError | ExpiredJobError:
+        """Why there is no record, where ``owner`` is what the ledger says."""
         return UnknownJobError(task_id) if owner is None else ExpiredJobError(task_id, _decoded(owner))
 
     def _records(self, entries: Sequence[tuple[int, str]]) -> Iterator[tuple[int, JobRecord]]:
@@ -127,9 +128,10 @@ class JobRecords:
         payloads = self._backend.client.mget([self._keys.meta(task_id) for _, task_id in entries])
         for (submitted, task_id), payload in zip(entries, payloads, strict=True):
             if payload is not None:  # else it has expired
-                yield submitted, self._record(task_id, payload)
+                yield submitted, self.read(task_id, payload)
 
-    def _record(self, task_id: str, payload: bytes) -> JobRecord:
+    def read(self, task_id: str, payload: bytes) -> JobRecord:
+        """The record that Redis holds as ``payload``."""
         record = record_from_meta(task_id, self._backend.decode(payload))
         if record.queue is not None:
             record = replace(record, queue=self._backend.app.queue_names.logical(record.queue))
@@ -172,9 +174,7 @@ class JobRecords:
 
 def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
     """A record from the decoded ``celery-task-meta-…`` of this library, of a stock worker or of a stock client."""
-    status = str(meta.get("status", JobState.PENDING))
-    # A job may call ``update_state`` with a word of its own, as Celery allows; to a client it is under way.
-    state = JobState(status) if status in JobState.__members__ else JobState.PROGRESS
+    state = state_named(str(meta.get("status", JobState.PENDING)))
     result = meta.get("result")
     failure = None
     if state in (JobState.FAILURE, JobState.REVOKED):

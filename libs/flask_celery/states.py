@@ -21,3 +21,8 @@ class JobState(StrEnum):
 
 
 FINAL_STATES = frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.REVOKED})
+
+
+def state_named(name: str) -> JobState:
+    """A job may call ``update_state`` with a word of its own, as Celery allows; to a client it is under way."""
+    return JobState(name) if name in JobState.__members__ else JobState.PROGRESS

@@ -54,6 +54,7 @@ class ContextTask(Task):  # type: ignore[misc]
             with job_transaction(self.app.flask_app):
                 return self._run_valid(args, kwargs)
         except JobCancelled:
+            request.active_job.close()
             self._store_cancelled()
             raise Ignore from None
         except JobOvertaken:

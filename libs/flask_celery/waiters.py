@@ -17,22 +17,26 @@ class Watch:
         self._unheard_since = time.monotonic()
         self._woken = threading.Event()
         self._away = False
+        self.woken_at = 0.0  # on the monotonic clock; what is read later is as new as what it was woken for
+        self.dismissed = False  # nobody is to wait any more
 
     def wait_until_heard(self, timeout: float) -> None:
         """Wait until nothing can be published on its channels without waking it. Raises: redis-py's errors."""
         deadline = time.monotonic() + timeout
-        while self._unheard:
+        while self._unheard and not self.dismissed:
             if not self.wait(deadline - time.monotonic()) and self._unheard:
                 raise RedisTimeoutError("Redis did not answer to a subscription in time.")
         self._woken.clear()  # what is read after this is not older than what would have woken it
 
     def wait(self, timeout: float) -> bool:
-        """Wait until something may have changed, for ``timeout`` seconds. Returns: False when they are over.
+        """Wait until something may have changed, for ``timeout`` seconds; not at all when it is ``dismissed``.
+
+        Returns: False when they are over.
 
         Read either way: being woken does not say that something has changed, and while the subscription is broken
         nobody is woken. Raises: redis-py's ConnectionError when Redis stays away.
         """
-        woken = self._woken.wait(timeout)
+        woken = self.dismissed or self._woken.wait(timeout)
         self._woken.clear()
         if self._away:
             raise RedisConnectionError("Redis has gone away while somebody waited for a job.")
@@ -41,7 +45,13 @@ class Watch:
     def wake(self) -> None:
         """There was a message. While not everything is heard it waits for that first, and is woken then."""
         if not self._unheard:
+            self.woken_at = time.monotonic()
             self._woken.set()
+
+    def dismiss(self) -> None:
+        """Have it wait no more, however much of its time is left."""
+        self.dismissed = True
+        self._woken.set()
 
     def heard(self, channel: bytes) -> None:
         """The channel is listened to from now on. Once all are, it is woken: it may have missed something."""
@@ -118,6 +128,12 @@ class Waiters:
             for watch in self._watches:
                 watch.lost()
             self._changed = set(self._by_channel)
+
+    def dismiss(self) -> None:
+        """Have nobody wait any more."""
+        with self.lock:
+            for watch in self._watches:
+                watch.dismiss()
 
     def give_up(self, patience: float) -> None:
         """Tell those who have waited in vain for so many seconds that Redis is away."""

@@ -52,21 +52,26 @@ class WatchHub:
         self._waiters = Waiters()
         self._gate = ReadGate(READS_AT_ONCE)
         self._listener: _Listener | None = None
+        self._is_dismissed = False
 
     def __len__(self) -> int:
         return len(self._waiters)
 
     @contextmanager
-    def watch(self, task_ids: Collection[str]) -> Iterator[Watch | None]:
+    def watch(self, task_ids: Collection[str], *, events: bool = False) -> Iterator[Watch | None]:
         """From here on what is stored about these jobs wakes the watch. So read them now: before was too early.
 
-        Returns: None when as many wait as may.
+        Args:
+            events: have what the jobs log wake it, too.
+
+        Returns: None when as many wait as may, or nobody may any more.
         Raises: redis-py's connection errors.
         """
         if self._pid != os.getpid():
             self._begin()  # the thread has stayed with the parent
-        meta = self._celery_app.backend.keys.meta
-        watch = Watch({meta(task_id).encode() for task_id in task_ids})
+        keys = self._celery_app.backend.keys
+        names = [keys.meta, keys.events] if events else [keys.meta]
+        watch = Watch({name(task_id).encode() for name in names for task_id in task_ids})
         if not self._enter(watch):
             yield None
             return
@@ -80,6 +85,11 @@ class WatchHub:
         """``read()``, about jobs that are waited for, when not too many others read. Raises: what it does."""
         return self._gate.read(read)
 
+    def dismiss(self) -> None:
+        """Have nobody wait any more: the process is about to end, and is not to be kept by those it holds."""
+        self._is_dismissed = True
+        self._waiters.dismiss()
+
     def close(self) -> None:
         """Close the connection at once, instead of after a while. For a process in which nobody waits any more."""
         with self._waiters.lock:
@@ -92,7 +102,7 @@ class WatchHub:
 
     def _enter(self, watch: Watch) -> bool:
         with self._waiters.lock:
-            if len(self._waiters) >= self._limit:
+            if self._is_dismissed or len(self._waiters) >= self._limit:
                 return False
             self._waiters.add(watch)
             if self._listener is None or self._listener.has_ended:
