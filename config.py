@@ -68,6 +68,10 @@ class Config:
     #: Newest first; without any, the application keeps one in ``data_dir``. Not for logs.
     secret_key: tuple[str, ...] = field(repr=False)
     waiters: int
+    event_heartbeat: float
+    progress_rate: float
+    log_lines: int
+    log_bytes: int
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -125,6 +129,10 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         access_token_ttl=env.int("ACCESS_TOKEN_TTL", 86_400, validate=Range(1, _LONGEST_TTL)),
         secret_key=_secret_keys(env.str("SECRET_KEY", "")),
         waiters=env.int("WAITERS", 4_000, validate=Range(0)),
+        event_heartbeat=env.float("EVENT_HEARTBEAT", 15.0, validate=Range(0.1, 300)),
+        progress_rate=env.float("PROGRESS_RATE", 10.0, validate=Range(0.1, 1_000)),
+        log_lines=env.int("LOG_LINES", 1_000, validate=Range(1, 100_000)),
+        log_bytes=env.int("LOG_BYTES", 262_144, validate=Range(1024)),
         celery=celery,
     )
 

@@ -3,9 +3,12 @@
 Options on gunicorn's command line are stronger than these.
 """
 
+import _thread
 import logging
 import re
 import resource
+import signal
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -39,6 +42,26 @@ if Path("/dev/shm").is_dir():  # noqa: S108
 #: There is nothing to steer that signals do not, and a socket in the home directory belongs to nobody's installation.
 control_socket_disable = True
 
+
+def post_worker_init(worker):  # gunicorn has no types
+    """See that held requests and event streams do not keep a process that is told to stop.
+
+    It waits for its requests, for ``graceful_timeout``; those would not end before.
+    """
+    watch = getattr(worker.wsgi, "extensions", {}).get("job_watch")
+    stop = signal.getsignal(signal.SIGTERM)
+    if watch is None or not callable(stop):
+        return
+
+    def let_go(signum, frame):
+        stop(signum, frame)
+        worker.cfg.set("keepalive", 0)  # their connections are not kept for another request
+        # Not in here, where the signal may have come in the midst of what this needs. Under gevent it is a greenlet.
+        _thread.start_new_thread(watch.dismiss, ())
+
+    signal.signal(signal.SIGTERM, let_go)
+
+
 _ARGUMENT = re.compile(r"""([^?&=\s"']*)=([^&\s"']*)""")
 _SECRET = re.compile(r"\b(tgj?_)[A-Za-z0-9_.-]{8,}")
 
@@ -63,6 +86,12 @@ class _DiscreetLogger(Logger):
         super().setup(cfg)
         for log in (self.error_log, self.access_log):
             log.addFilter(_hide_secrets)  # the same function: added once
+
+    def exception(self, msg, *args, **kwargs):
+        if isinstance(sys.exc_info()[1], TimeoutError):  # of sending: reading has no time-out
+            self.info("A client that took nothing of what it was sent has been given up.")
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 logger_class = _DiscreetLogger

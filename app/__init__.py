@@ -8,7 +8,16 @@ from app.file_store import FileStore
 from app.job_tokens import JobTokens
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError, load_config
-from libs.flask_celery import CelerySettings, Role, SubmissionTerms, WatchHub, import_jobs, make_celery
+from libs.flask_celery import (
+    CelerySettings,
+    JobFollowers,
+    Role,
+    SubmissionTerms,
+    TellingSettings,
+    WatchHub,
+    import_jobs,
+    make_celery,
+)
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -61,7 +70,9 @@ def create_app(config: Config | None = None) -> Flask:
             overrides=config.celery,
         ),
     )
+    celery_app.telling = TellingSettings(config.progress_rate, config.log_lines, config.log_bytes)
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
+    app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
     app.register_blueprint(api_1_0.make_blueprint())
     app.register_blueprint(service_pages.make_blueprint())
     app.register_blueprint(service_pages.make_docs_blueprint())

@@ -7,10 +7,12 @@ from flask_restful import Api, Resource
 
 from app.api_1_0.batches import Batch, BatchCancel, BatchList
 from app.api_1_0.dead_letters import DeadLetterDrop, DeadLetterList, DeadLetterRetry
+from app.api_1_0.events import ResultEvents
 from app.api_1_0.files import FileList
 from app.api_1_0.job_actions import JobCancel, JobRetry
 from app.api_1_0.jobs import Job, JobList
 from app.api_1_0.links import PREFIX
+from app.api_1_0.logs import JobLog
 from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
 from app.api_1_0.tasks import Task, TaskJobs, TaskList
 
@@ -26,9 +28,11 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/jobs/<task_id>", Job),
     ("/jobs/<task_id>/cancel", JobCancel),
     ("/jobs/<task_id>/retry", JobRetry),
+    ("/jobs/<task_id>/logs", JobLog),
     ("/results", ResultList),
     ("/results/<task_id>", Result),
     ("/results/latest/<task>", LatestResult),
+    ("/results/<task_id>/events", ResultEvents),
     ("/results/<task_id>/files/<name>", ResultFile),
     ("/dead-letters", DeadLetterList),
     ("/dead-letters/retry", DeadLetterRetry),

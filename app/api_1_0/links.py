@@ -20,6 +20,16 @@ def result_url(task_id: str) -> str:
     return f"{PREFIX}/results/{_segment(task_id)}"
 
 
+def events_url(task_id: str) -> str:
+    """Its events as they come."""
+    return f"{result_url(task_id)}/events"
+
+
+def logs_url(task_id: str) -> str:
+    """What it has logged."""
+    return f"{PREFIX}/jobs/{_segment(task_id)}/logs"
+
+
 def cancel_url(task_id: str) -> str:
     """DELETE cancels."""
     return f"{PREFIX}/jobs/{_segment(task_id)}"

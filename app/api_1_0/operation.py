@@ -33,6 +33,8 @@ class Operation:
     also_needs: Scope | None = None
     body: type[Schema] | None = None
     body_required: bool = True
+    #: Of an answer that is a stream of server-sent events: their data, by the events' names.
+    events: Mapping[str, type[Schema]] = field(default_factory=dict)
 
     @property
     def needs(self) -> str:

@@ -60,7 +60,7 @@ def held(read: Callable[[], Representation], seconds: float, known: ETags) -> Re
         while True:
             now = hub.read(read)
             left = deadline - time.monotonic()
-            if left <= 0 or _is_worth_it(now, first, known):
+            if left <= 0 or watch.dismissed or _is_worth_it(now, first, known):
                 return now
             watch.wait(left)
 

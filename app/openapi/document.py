@@ -20,15 +20,19 @@ from app.api_1_0.operation import Operation
 from app.api_1_0.queries import submit_query
 from app.api_1_0.schemas import (
     DroppedSchema,
+    LogLineSchema,
     MissingResultSchema,
     OutcomeProblemSchema,
     ProblemSchema,
+    ProgressEventSchema,
     RetriedSchema,
+    StateEventSchema,
     SubmittedSchema,
 )
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
 from app.openapi.batch_body import batch_body
+from app.openapi.event_streams import event_stream_schema
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
 from libs.flask_celery import FlaskCelery, JobSpec, describe, job_specs
 
@@ -41,6 +45,13 @@ _TRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 #: Errors that every route can answer, 422 being that of a query argument it does not know. 405 is HTTP's own.
 _COMMON_ERRORS = (401, 403, 422, 500)
+
+
+#: What stands inside of answers, or is one of several there, that is not an answer itself.
+_PARTS = (
+    *(MissingResultSchema, RetriedSchema, DroppedSchema, OutcomeProblemSchema),
+    *(StateEventSchema, ProgressEventSchema, LogLineSchema),
+)
 
 
 def build_document(celery_app: FlaskCelery) -> dict[str, Any]:
@@ -72,8 +83,8 @@ def _empty_spec() -> APISpec:
         plugins=[MarshmallowPlugin(schema_name_resolver=_component_name)],
         security=[{"key": []}],
     )
-    for schema in (MissingResultSchema, RetriedSchema, DroppedSchema, OutcomeProblemSchema):
-        spec.components.schema(_component_name(schema), schema=schema)  # each is one of several in its answer
+    for schema in _PARTS:
+        spec.components.schema(_component_name(schema), schema=schema)
     for name, scheme in SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
     return spec
@@ -158,7 +169,10 @@ def _answer(status: int, schema: type[Schema] | None, described: Operation) -> d
     if schema is None:
         # Generators pass over a wildcard, and take what stands first.
         content = {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}}
-    if status == HTTPStatus.NOT_MODIFIED:
+    if described.events:
+        names = {event: _component_name(data) for event, data in described.events.items()}
+        content = {"text/event-stream": {"schema": event_stream_schema(names)}}
+    if status in (HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT):
         content = {}
     return {
         "description": HTTPStatus(status).phrase,

@@ -38,6 +38,7 @@ REQUEST_HEADERS = {
         {"type": "string", "pattern": "^[1-9][0-9]{0,8}$|^(?=[1-9])([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?$"},
     ),
     "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
+    "Last-Event-ID": ("The id of the last event that you have; 0 for all that is kept.", {"type": "string"}),
 }
 
 SECURITY_SCHEMES = {

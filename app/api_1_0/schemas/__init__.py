@@ -18,6 +18,7 @@ from app.api_1_0.schemas.dead_letters import (
     RetriedListSchema,
     RetriedSchema,
 )
+from app.api_1_0.schemas.events import LogLineSchema, LogPageSchema, ProgressEventSchema, StateEventSchema
 from app.api_1_0.schemas.files import UploadedFileSchema
 from app.api_1_0.schemas.jobs import (
     AdminResultSchema,
@@ -49,15 +50,19 @@ __all__ = [
     "FailureSchema",
     "JobPageSchema",
     "LimitsSchema",
+    "LogLineSchema",
+    "LogPageSchema",
     "MissingResultSchema",
     "OutcomeProblemSchema",
     "OutcomeSchema",
     "ProblemSchema",
+    "ProgressEventSchema",
     "ProgressSchema",
     "ResultListSchema",
     "ResultSchema",
     "RetriedListSchema",
     "RetriedSchema",
+    "StateEventSchema",
     "Submission",
     "SubmittedBatchSchema",
     "SubmittedSchema",

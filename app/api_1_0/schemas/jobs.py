@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from app.api_1_0.links import cancel_url, file_url, result_url, retry_url
+from app.api_1_0.links import cancel_url, events_url, file_url, logs_url, result_url, retry_url
 from app.api_1_0.schemas.problems import ProblemSchema
 from app.api_1_0.schemas.times import UtcDateTime
 from libs.flask_celery import JobRecord, JobState
@@ -47,7 +47,12 @@ class SubmittedSchema(Schema):
 
     def get_links(self, job: Submission) -> dict[str, str]:
         """Of the job just accepted."""
-        return {"result": result_url(job.task_id), "cancel": cancel_url(job.task_id)}
+        return {
+            "result": result_url(job.task_id),
+            "events": events_url(job.task_id),
+            "logs": logs_url(job.task_id),
+            "cancel": cancel_url(job.task_id),
+        }
 
 
 class ProgressSchema(Schema):
@@ -130,10 +135,9 @@ class ResultSchema(Schema):
 
     def get_links(self, record: JobRecord) -> dict[str, str]:
         """What can be done with it in this state."""
-        links = {"result": result_url(record.task_id)}
-        if record.state.ready:
-            return links | {"retry": retry_url(record.task_id)}
-        return links | {"cancel": cancel_url(record.task_id)}
+        task_id = record.task_id
+        links = {"result": result_url(task_id), "events": events_url(task_id), "logs": logs_url(task_id)}
+        return links | ({"retry": retry_url(task_id)} if record.state.ready else {"cancel": cancel_url(task_id)})
 
 
 class AdminResultSchema(ResultSchema):
