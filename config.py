@@ -72,6 +72,11 @@ class Config:
     progress_rate: float
     log_lines: int
     log_bytes: int
+    webhook_allow_http: bool
+    webhook_allow_private: tuple[str, ...]  # networks; read where they are used
+    webhook_retries: str  # the waits between the tries; likewise
+    webhook_timeout: int
+    webhook_queue: str
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,6 +138,11 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         progress_rate=env.float("PROGRESS_RATE", 10.0, validate=Range(0.1, 1_000)),
         log_lines=env.int("LOG_LINES", 1_000, validate=Range(1, 100_000)),
         log_bytes=env.int("LOG_BYTES", 262_144, validate=Range(1024)),
+        webhook_allow_http=env.bool("WEBHOOK_ALLOW_HTTP", False),
+        webhook_allow_private=tuple(env.list("WEBHOOK_ALLOW_PRIVATE", [])),
+        webhook_retries=env.str("WEBHOOK_RETRIES", "5,300,1800,7200,18000,36000,50400,72000,86400"),
+        webhook_timeout=env.int("WEBHOOK_TIMEOUT", 15, validate=Range(1, 60)),
+        webhook_queue=env.str("WEBHOOK_QUEUE", ""),
         celery=celery,
     )
 

@@ -67,7 +67,10 @@ _SECRET = re.compile(r"\b(tgj?_)[A-Za-z0-9_.-]{8,}")
 
 
 def _hide_secrets(record: logging.LogRecord) -> bool:
-    """A token may stand in an address (RFC 6750, section 2.3), and addresses in both logs; keys may be put there."""
+    """A token may stand in an address (RFC 6750, section 2.3), and addresses in both logs; keys may be put there.
+
+    So may a webhook's address, whose path or query often is a secret of its receiver's.
+    """
     message = _ARGUMENT.sub(_hide_argument, record.getMessage())
     record.msg, record.args = _SECRET.sub(r"\1[hidden]", message), ()
     return True
@@ -76,7 +79,8 @@ def _hide_secrets(record: logging.LogRecord) -> bool:
 def _hide_argument(argument: re.Match[str]) -> str:
     """Both sides can be percent-encoded, letters too."""
     name, value = map(unquote, argument.groups())
-    return f"{argument[1]}=[hidden]" if name == "access_token" or _SECRET.search(value) else argument[0]
+    is_secret = name in ("access_token", "webhook") or _SECRET.search(value)
+    return f"{argument[1]}=[hidden]" if is_secret else argument[0]
 
 
 class _DiscreetLogger(Logger):

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app import api_1_0, auth, errors, jobs, request_context, service_pages
+from app import api_1_0, auth, errors, jobs, request_context, service_pages, webhooks
 from app.extensions import db, migrate
 from app.file_store import FileStore
 from app.job_tokens import JobTokens
@@ -71,6 +71,7 @@ def create_app(config: Config | None = None) -> Flask:
         ),
     )
     celery_app.telling = TellingSettings(config.progress_rate, config.log_lines, config.log_bytes)
+    webhooks.init_app(app, config, lambda: _secret_keys(config), api_1_0.represent_job)
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
     app.register_blueprint(api_1_0.make_blueprint())

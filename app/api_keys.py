@@ -12,7 +12,7 @@ from hmac import compare_digest
 from sqlalchemy import Connection, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.models import ApiKey
+from app.models import ApiKey, KeyWebhook
 
 #: What create_key() makes. Anything else never reaches SQL, where a NUL, say, would be an error.
 _KEY = re.compile(r"tg_(?P<id>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
@@ -34,6 +34,7 @@ class Principal:
     name: str
     scopes: frozenset[Scope]
     key_id: str | None = None  # of the API key it called with
+    webhook: str | None = field(default=None, repr=False)  # of that key: may hold a token
 
     def may(self, scope: Scope) -> bool:
         """Whether it has the scope, admin standing for all."""
@@ -45,7 +46,12 @@ class Principal:
 
 
 def create_key(
-    session: Session, principal: str, scopes: Iterable[Scope], *, expires_at: datetime | None = None
+    session: Session,
+    principal: str,
+    scopes: Iterable[Scope],
+    *,
+    expires_at: datetime | None = None,
+    webhook: str | None = None,
 ) -> str:
     """Add a key. Returns: the key, which is not kept and cannot be shown again. The caller commits."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
@@ -59,6 +65,9 @@ def create_key(
             expires_at=expires_at,
         )
     )
+    if webhook is not None:
+        session.flush()
+        set_webhook(session, key_id, webhook)
     return f"tg_{key_id}_{secret}"
 
 
@@ -73,7 +82,7 @@ def find_principal(session: Session, key: str) -> Principal | None:
         return None
     if not row.is_active(datetime.now(UTC)):
         return None
-    return Principal(row.principal, _scopes(row), row.id)
+    return Principal(row.principal, _scopes(row), row.id, webhook_of(session, row.id))
 
 
 def revoke_key(session: Session, key_id: str) -> bool:
@@ -105,7 +114,7 @@ def rotate_key(session: Session, key_id: str, *, grace: timedelta) -> Rotation |
     if row is None or not row.is_active(now):
         return None
     expires_at = None if row.expires_at is None else now + (row.expires_at - row.created_at)
-    key = create_key(session, row.principal, _scopes(row), expires_at=expires_at)
+    key = create_key(session, row.principal, _scopes(row), expires_at=expires_at, webhook=webhook_of(session, key_id))
     row.expires_at = min(now + grace, row.expires_at or now + grace)
     return Rotation(key, expires_at, row.expires_at)
 
@@ -114,6 +123,30 @@ def note_use(connection: Connection, key_id: str, used_at: datetime) -> None:
     """Keep that a key was used, unless a later use is kept already. The caller commits."""
     earlier = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < used_at)
     connection.execute(update(ApiKey).where(ApiKey.id == key_id, earlier).values(last_used_at=used_at))
+
+
+def webhook_of(session: Session, key_id: str) -> str | None:
+    """Where the ends of jobs are told that were submitted with this key, unless they say so themselves."""
+    row = session.get(KeyWebhook, key_id)
+    return None if row is None else row.url
+
+
+def set_webhook(session: Session, key_id: str, url: str | None) -> str | None:
+    """Change that, or with None take it away; API processes notice within seconds. The caller commits.
+
+    Returns: the principal; None when there is no key of this id that works.
+    """
+    key = session.get(ApiKey, key_id)
+    if key is None or not key.is_active(datetime.now(UTC)):
+        return None
+    row = session.get(KeyWebhook, key_id)
+    if row is not None and url is None:
+        session.delete(row)
+    elif row is not None and url is not None:
+        row.url = url
+    elif url is not None:
+        session.add(KeyWebhook(key_id=key_id, url=url))
+    return key.principal
 
 
 def list_keys(session: Session) -> list[ApiKey]:

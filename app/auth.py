@@ -104,6 +104,7 @@ def _by_key(key: str, scope: Scope) -> Principal:
     if principal is None:
         raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
     g.key_id = principal.key_id
+    g.webhook = principal.webhook
     if not principal.may(scope):
         raise _lacks(scope)
     return principal

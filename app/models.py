@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, DateTime, Dialect, String, Text, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, String, Text, TypeDecorator
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
@@ -48,6 +48,15 @@ class ApiKey(Base):
     def is_over(self, now: datetime) -> bool:
         """Whether the key's time has passed at ``now``, an aware time."""
         return self.expires_at is not None and self.expires_at <= now
+
+
+class KeyWebhook(Base):
+    """Where the ends of jobs are told that were submitted with a key and name no address themselves."""
+
+    __tablename__ = "key_webhooks"
+
+    key_id: Mapped[str] = mapped_column(String(16), ForeignKey("api_keys.id"), primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
 
 
 class UploadedFile(Base):

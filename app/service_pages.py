@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.api_1_0.links import PREFIX
 from app.extensions import db
-from app.models import ApiKey
+from app.models import ApiKey, KeyWebhook
 from app.openapi import build_document
 from libs.flask_celery import UNAVAILABLE
 
@@ -73,7 +73,7 @@ def _redis_answers() -> bool:
 
 def _database_answers() -> bool:
     try:
-        db.session.execute(select(ApiKey).where(false()))  # every column of it, as each request wants
+        db.session.execute(select(ApiKey, KeyWebhook).where(false()))  # every column, as each request wants
     except Exception:
         # Whatever is wrong with it: away, not migrated, wrong password. The log has the reason.
         current_app.logger.exception("The database does not answer")

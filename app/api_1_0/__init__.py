@@ -14,7 +14,17 @@ from app.api_1_0.jobs import Job, JobList
 from app.api_1_0.links import PREFIX
 from app.api_1_0.logs import JobLog
 from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
+from app.api_1_0.schemas import ResultSchema
 from app.api_1_0.tasks import Task, TaskJobs, TaskList
+from app.api_1_0.webhooks import (
+    WebhookDelivery,
+    WebhookDeliveryList,
+    WebhookRedelivery,
+    WebhookSecret,
+    WebhookSecretRotation,
+    WebhookTest,
+)
+from libs.flask_celery import JobRecord
 
 #: Path → resource. The OpenAPI document is made from this table, so a route cannot be missing there.
 ROUTES: tuple[tuple[str, type[Resource]], ...] = (
@@ -38,6 +48,12 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/dead-letters/retry", DeadLetterRetry),
     ("/dead-letters/drop", DeadLetterDrop),
     ("/files", FileList),
+    ("/webhooks/secret", WebhookSecret),
+    ("/webhooks/secret/rotate", WebhookSecretRotation),
+    ("/webhooks/test", WebhookTest),
+    ("/webhooks/deliveries", WebhookDeliveryList),
+    ("/webhooks/deliveries/<delivery_id>", WebhookDelivery),
+    ("/webhooks/deliveries/<delivery_id>/redeliver", WebhookRedelivery),
 )
 
 
@@ -55,6 +71,12 @@ class JsonApi(Api):  # type: ignore[misc]
     def handle_error(self, error: Exception) -> Any:
         """Not reached by way of ``error_router``; kept from answering by itself."""
         raise error
+
+
+def represent_job(record: JobRecord) -> dict[str, Any]:
+    """A job as its owner polls it, for those who are told of it otherwise."""
+    represented: dict[str, Any] = ResultSchema().dump(record)
+    return represented
 
 
 def make_blueprint() -> Blueprint:

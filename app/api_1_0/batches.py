@@ -16,6 +16,7 @@ from app.api_1_0.polling import held, poll_response
 from app.api_1_0.queries import BatchPageQuery, BatchQuery, CancelQuery
 from app.api_1_0.schemas import BatchPageSchema, BatchSchema, BatchWithJobsSchema, SubmittedBatchSchema
 from app.api_1_0.schemas.batches import submitted_head
+from app.api_1_0.webhooks import tell_of_ends
 from app.api_keys import Principal, Scope
 from app.errors import RETRY_AFTER, RETRY_AFTER_FULL, ProblemError
 from libs.flask_celery import (
@@ -79,10 +80,11 @@ class BatchList(Resource):  # type: ignore[misc]
             description="Each job is accepted or refused by itself, and has an outcome in the order sent.",
         )
     )
-    def post(self, _: Principal) -> Any:
+    def post(self, principal: Principal) -> Any:
         """What is accepted is stored when this answers 202. When nothing is, nothing was stored."""
         key = read_idempotency_key(request)
         body = read_batch(request)
+        tell_of_ends(principal, None)
         try:
             batch = submit_many(
                 current_app.extensions["celery"],

@@ -50,5 +50,10 @@ def file_url(task_id: str, name: str) -> str:
     return f"{result_url(task_id)}/files/{_segment(name)}"
 
 
+def delivery_url(delivery_id: str) -> str:
+    """What came of a webhook."""
+    return f"{PREFIX}/webhooks/deliveries/{_segment(delivery_id)}"
+
+
 def _segment(text: str) -> str:
     return quote(text, safe="")

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api_1_0.polling import LONGEST_WAIT
+from app.api_1_0.schemas import WebhookUrl
 from libs.flask_celery import JobState
 
 #: Jobs in one poll. As many ids of the length and the characters below fit into a request line as gunicorn takes it.
@@ -73,7 +74,9 @@ class DeadLetterQuery(Schema):
 
 
 class SubmitQuery(Schema):
-    """When a job is to run: at once, or not before what is given; with `delay` and `at`, not before the later one."""
+    """When a job is to run, at once or not before what is given (with `delay` and `at`, the later one), and who is
+    told.
+    """
 
     delay = fields.Float(
         validate=validate.Range(0, LONGEST_TIME),
@@ -90,6 +93,7 @@ class SubmitQuery(Schema):
     queue = fields.String(
         validate=validate.Length(1, 255), metadata={"description": "One of the queues that the task names."}
     )
+    webhook = WebhookUrl(metadata={"description": "Where the job's end is told; instead of the key's own."})
 
 
 def submit_query(queues: Sequence[str]) -> type[SubmitQuery]:

@@ -18,6 +18,7 @@ from app.api_1_0.queries import SubmitQuery
 from app.api_1_0.representing import represent
 from app.api_1_0.retry_after import seconds_until_done
 from app.api_1_0.schemas import ResultSchema, Submission, SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.webhooks import tell_of_ends
 from app.api_1_0.wishes import read_wishes
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
@@ -76,6 +77,7 @@ class TaskJobs(Resource):  # type: ignore[misc]
         spec = job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
         wishes = read_wishes(request, query, describe(celery_app, spec))
         options = wishes.publish_options()
+        tell_of_ends(principal, query.get("webhook"))
         submitted = submit(
             celery_app,
             task,

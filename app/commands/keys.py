@@ -6,16 +6,27 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from app.api_keys import Scope, create_key, list_keys, revoke_key, rotate_key
+from app.api_keys import Scope, create_key, list_keys, revoke_key, rotate_key, set_webhook, webhook_of
 from app.extensions import db
 from app.models import ApiKey
+from app.webhooks import ForbiddenUrlError, SigningSecretError, without_secrets
 
 keys = AppGroup("keys", help="API keys: create, list, rotate, revoke.")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+def _checked_url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    try:
+        if url is not None:
+            current_app.extensions["webhooks"].check(url)
+    except ForbiddenUrlError as error:
+        raise click.BadParameter(str(error)) from error
+    return url
 
 
 @keys.command()
@@ -29,14 +40,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
     help="May be given several times.",
 )
 @click.option("--days", type=click.IntRange(1), help="Days after which the key is over; never without it.")
-def create(name: str, scopes: tuple[str, ...], days: int | None) -> None:
+@click.option("--webhook", metavar="URL", callback=_checked_url, help="Is told of the ends of jobs of this key.")
+def create(name: str, scopes: tuple[str, ...], days: int | None, webhook: str | None) -> None:
     """Make a key for the principal NAME and print it, this once."""
     if not _NAME.fullmatch(name):
         raise click.BadParameter("A name has up to 64 letters, digits, '.', '_', '@' and '-'.", param_hint="NAME")
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _database():
-        key = create_key(db.session(), name, {Scope(scope) for scope in scopes}, expires_at=expires_at)
+        key = create_key(
+            db.session(), name, {Scope(scope) for scope in scopes}, expires_at=expires_at, webhook=webhook
+        )
         db.session.commit()
+        _require_secret(name if webhook else None)
     click.echo(key)
 
 
@@ -47,10 +62,11 @@ def list_all() -> None:
     The last use can be up to a minute behind.
     """
     with _database():
-        found = list_keys(db.session())
-    for key in found:
+        found = [(key, webhook_of(db.session(), key.id)) for key in list_keys(db.session())]
+    for key, webhook in found:
         times = f"created {_time(key.created_at)}  expires {_time(key.expires_at)}  used {_time(key.last_used_at)}"
-        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {times}  {_condition(key)}")
+        told = f"  webhook {without_secrets(webhook)}" if webhook else ""
+        click.echo(f"{key.id}  {key.principal}  {key.scopes}  {times}  {_condition(key)}{told}")
 
 
 @keys.command()
@@ -86,6 +102,32 @@ def revoke(key_id: str) -> None:
     if not revoked:
         raise _no_active_key(key_id)
     click.echo(f"Revoked. API processes forget the key {key_id} within seconds.")
+
+
+@keys.command()
+@click.argument("key_id")
+@click.argument("url", required=False, callback=_checked_url)
+@click.option("--none", "nowhere", is_flag=True, help="Take the address away.")
+def webhook(key_id: str, url: str | None, nowhere: bool) -> None:
+    """Have the ends of jobs that are submitted with this key told to URL."""
+    if nowhere == (url is not None):
+        raise click.UsageError("Give a URL, or --none.")
+    with _database():
+        principal = set_webhook(db.session(), key_id, url)
+        db.session.commit()
+        _require_secret(principal if url else None)
+    if principal is None:
+        raise _no_active_key(key_id)
+    click.echo(f"Set. API processes notice within seconds: {key_id}.", err=True)
+
+
+def _require_secret(principal: str | None) -> None:
+    """Who is told needs a secret to know the teller by."""
+    try:
+        if principal is not None:
+            current_app.extensions["webhooks"].require_secret(principal)
+    except SigningSecretError as error:
+        raise click.ClickException(f"{error} Rotate it: POST /api/1.0/webhooks/secret/rotate.") from error
 
 
 def _no_active_key(key_id: str) -> click.ClickException:

@@ -7,6 +7,7 @@ PARAMETERS = {
     "task": ("The name of a task, as GET tasks lists them.", {"type": "string", "maxLength": 255}),
     "task_id": ("What the submission answered.", {"type": "string", "maxLength": 255}),
     "batch_id": ("What the submission of the batch answered.", {"type": "string", "maxLength": 255}),
+    "delivery_id": ("A delivery's id, as its receiver has it in webhook-id.", {"type": "string", "maxLength": 64}),
     "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
 }
 

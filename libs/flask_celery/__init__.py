@@ -6,7 +6,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from libs.flask_celery.acceptance import SubmissionTerms
+from libs.flask_celery.acceptance import FIRST_HEADER, SubmissionTerms
 from libs.flask_celery.batch_checks import RefusedItem, Turns
 from libs.flask_celery.batch_errors import (
     BatchError,
@@ -55,12 +55,14 @@ from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
 from libs.flask_celery.repeat import run_again
+from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.telling import LEVELS, TellingSettings
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
+from libs.flask_celery.worker_steps import ThreadStep
 
 if TYPE_CHECKING:
     from libs.flask_celery.worker import celery_app
@@ -83,6 +85,8 @@ __all__ = [
     "StateChange",
     # Looking after them
     "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
+    # Doing more in the workers
+    "FIRST_HEADER", "ThreadStep", "run_script",
     # Errors
     "BatchError", "BatchInProgressError", "BrokerUnavailableError", "CancelledBatchError", "EmptyBatchError",
     "ExpiredBatchError", "FinalBatchError", "InterruptedBatchError", "UnknownBatchError",

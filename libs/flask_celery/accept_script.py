@@ -42,6 +42,7 @@ local queue_limit, owner_limit = tonumber(ARGV[15]), tonumber(ARGV[16])
 local idempotency, fingerprint, idempotency_ttl, first = ARGV[17], ARGV[18], ARGV[19], ARGV[20]
 local start_by, end_by = tonumber(ARGV[21]), tonumber(ARGV[22])
 local batch, attempt, place_in_batch = ARGV[23], ARGV[24], ARGV[25]
+local webhook = ARGV[26]
 
 local ledger = record_prefix .. 'taskgate-job-' .. task_id
 local unfinished = record_prefix .. 'taskgate-unfinished'
@@ -112,6 +113,7 @@ if end_by > 0 then
   redis.call('HSET', ledger, 'deadline', ARGV[22])
   redis.call('ZADD', record_prefix .. 'taskgate-deadlines', end_by, 'end ' .. task_id)
 end
+if webhook ~= '' then redis.call('HSET', ledger, 'webhook', webhook) end
 redis.call('SET', record_prefix .. 'celery-task-meta-' .. task_id, record)
 redis.call('ZADD', record_prefix .. 'taskgate-owner-' .. owner, submitted, task_id)
 if batch ~= '' then

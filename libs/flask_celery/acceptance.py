@@ -117,6 +117,7 @@ class Acceptance:
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
             *(expires_at(headers), facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
+            facts.webhook or "",
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

@@ -6,7 +6,8 @@ key, after the prefix                    type    holds
 ``celery-task-meta-<task_id>``           string  the record: Celery's result format plus our fields
 ``taskgate-job-<task_id>``               hash    the ledger: state, owner, task, submitted, cancel,
                                                  publication, fence, expires, deadline, the batch
-                                                 that counts it, what is counted of its history
+                                                 that counts it, what is counted of its history,
+                                                 webhook, webhook_owed
 ``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
 ``taskgate-events-<task_id>``            list    the newest of what has become of it (``history_scripts``)
 ``taskgate-log-<task_id>``               list    the newest lines of its log (``history_scripts``)
@@ -20,6 +21,9 @@ key, after the prefix                    type    holds
 ``taskgate-unpublished``                 zset    jobs on their way to a broker other than Redis
 ``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
+``taskgate-webhooks-due``                set     owners to whom webhooks are owed
+``taskgate-webhooks-due-<owner>``        zset    their ended jobs, by the time of the end (ms); the
+                                                 application takes them from there
 ``taskgate-retired``                     zset    ledger entries by the time they may be forgotten (ms)
 ``taskgate-batch-<batch_id>``            hash    a batch: owner, submitted, total, its jobs by state, what of it
                                                  is left (see ``batch_scripts``)

@@ -46,6 +46,14 @@ local function count_out(task_id, owner)
   if redis.call('HINCRBY', counts, owner, -1) <= 0 then redis.call('HDEL', counts, owner) end
 end
 
+-- Who asked to be told of the job's end is owed that from now on, once, whatever else is said of the job.
+local function owe_webhook(task_id, owner, now)
+  if owner == '' or redis.call('HEXISTS', ledger, 'webhook') == 0 then return end
+  if redis.call('HSETNX', ledger, 'webhook_owed', now) == 0 then return end
+  redis.call('SADD', prefix .. 'taskgate-webhooks-due', owner)
+  redis.call('ZADD', prefix .. 'taskgate-webhooks-due-' .. owner, now, task_id)
+end
+
 -- From now on what is known of the job has an end. Each job that ends takes two older ones out of their indexes, so
 -- that these cannot grow for ever. The id's length stands before it, since an id may hold anything.
 local function retire(task_id, owner, keep, now)
@@ -69,6 +77,7 @@ local function finish(task_id, record, state, ttl, keep, now, told)
   local owner = redis.call('HGET', ledger, 'owner') or ''
   local failed, message = prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
   count_out(task_id, owner)
+  owe_webhook(task_id, owner, now)
   if redis.call('HDEL', ledger, 'cancel', 'fence') > 0 then
     redis.call('ZREM', prefix .. 'taskgate-terminate', task_id)
   end
@@ -191,7 +200,11 @@ if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) < tonumber(known[3] or 0) then re
 count_out(ARGV[1], known[1] or '')
 if redis.call('EXISTS', ledger) == 0 then return '' end
 local state, due = known_state(), ''
-if ARGV[7] == '1' or final[state] then due = tell_batch(state, true, ttl, keep, now) end
+if ARGV[7] == '1' or final[state or ''] then due = tell_batch(state, true, ttl, keep, now) end
+if final[state or ''] then
+  redis.call('HSET', ledger, 'state', state)  -- which outlives the record
+  owe_webhook(ARGV[1], known[1] or '', now)
+end
 for _, name in ipairs({'celery-task-meta-', 'taskgate-message-', 'taskgate-events-', 'taskgate-log-'}) do
   local kept = prefix .. name .. ARGV[1]
   if redis.call('PTTL', kept) == -1 then redis.call('PEXPIRE', kept, keep) end

@@ -100,6 +100,7 @@ def _facts_anew(before: SubmissionFacts | None, task_id: str) -> SubmissionFacts
         owner=before.owner,
         locale=before.locale,
         retry_of=task_id,
+        webhook=before.webhook,
         deadline=None if allowed is None else now.submitted_at + allowed,
     )
 

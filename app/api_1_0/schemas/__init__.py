@@ -35,6 +35,13 @@ from app.api_1_0.schemas.jobs import (
 from app.api_1_0.schemas.problems import ProblemSchema
 from app.api_1_0.schemas.tasks import LimitsSchema, TaskListSchema, TaskSchema
 from app.api_1_0.schemas.times import UtcDateTime
+from app.api_1_0.schemas.webhooks import (
+    WebhookDeliveryPageSchema,
+    WebhookDeliverySchema,
+    WebhookSecretSchema,
+    WebhookTestSchema,
+    WebhookUrl,
+)
 
 __all__ = [
     "AdminResultSchema",
@@ -71,4 +78,9 @@ __all__ = [
     "ThenJobSchema",
     "UploadedFileSchema",
     "UtcDateTime",
+    "WebhookDeliveryPageSchema",
+    "WebhookDeliverySchema",
+    "WebhookSecretSchema",
+    "WebhookTestSchema",
+    "WebhookUrl",
 ]
