@@ -62,7 +62,7 @@ class TaskJobs(Resource):  # type: ignore[misc]
             "Submit a job",
             Scope.SUBMIT,
             {200: ResultSchema, 202: SubmittedSchema},
-            errors=(400, 404, 410, 413, 415, 422, 429, 503),
+            errors=(400, 404, 409, 410, 413, 415, 422, 429, 503),
             query=SubmitQuery,
             headers={
                 200: ("Location", "Preference-Applied", "Idempotent-Replayed"),

@@ -1,0 +1,118 @@
+"""That a webhook is owed is stored in the step that ends the job, whatever ends it; and once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import states
+from celery.app.task import Context
+from flask import Flask
+
+from app.webhooks import delivery_id_of
+from app.webhooks.delivery_log import DeliveryLog
+from libs.flask_celery import SubmittedJob, run_again
+from libs.flask_celery.facts import SubmissionFacts
+
+URL = "https://example.com/x"
+
+
+@pytest.fixture
+def backend(app: Flask) -> Any:
+    return app.extensions["celery"].backend
+
+
+@pytest.fixture
+def job(submit_for: Callable[..., SubmittedJob]) -> str:
+    return submit_for("ann", URL).task_id
+
+
+def owed(backend: Any, owner: str = "ann") -> list[str]:
+    owners = {member.decode() for member in backend.client.smembers("taskgate-webhooks-due")}
+    assert owners == ({owner} if backend.client.exists(f"taskgate-webhooks-due-{owner}") else set())
+    return [member.decode() for member in backend.client.zrange(f"taskgate-webhooks-due-{owner}", 0, -1)]
+
+
+@pytest.mark.parametrize("state", [states.SUCCESS, states.FAILURE, states.REVOKED])
+def test_it_is_owed_with_each_end(state: str, job: str, backend: Any) -> None:
+    for passing in (states.STARTED, "PROGRESS", states.RETRY):
+        backend.store_result(job, None, passing)
+        assert owed(backend) == []
+
+    backend.store_result(job, ValueError("x") if state != states.SUCCESS else 3, state)
+
+    assert owed(backend) == [job]
+
+
+def test_it_is_owed_once_whatever_is_said_after_the_end(job: str, backend: Any, log: DeliveryLog) -> None:
+    backend.store_result(job, 3, states.SUCCESS)
+    assert [found for found, _ in log.claim(10)] == [delivery_id_of(job)]
+
+    backend.store_result(job, 4, states.SUCCESS)
+    backend.mark_as_revoked(job)
+    backend.count_out(job)
+
+    assert owed(backend) == []
+
+
+def test_a_job_that_is_cancelled_in_its_queue(job: str, backend: Any) -> None:
+    backend.records.cancel(job)
+
+    assert owed(backend) == [job]
+
+
+def test_a_job_that_a_stock_worker_has_ended_in_the_record_alone(job: str, backend: Any) -> None:
+    meta = json.loads(backend.client.get(backend.keys.meta(job)))
+    backend.client.set(backend.keys.meta(job), json.dumps({**meta, "status": "SUCCESS", "result": 3}))
+
+    backend.count_out(job)  # as the reconciler does, which finds its message nowhere
+
+    assert owed(backend) == [job]
+    assert backend.client.hget(backend.keys.ledger(job), "state") == b"SUCCESS"
+
+
+def test_a_job_that_nobody_ends_owes_nothing(job: str, backend: Any) -> None:
+    request = Context(id=job, task="maintenance.adds", retries=0)
+    backend.store_result(job, None, states.STARTED, request=request)
+
+    backend.let_go(request)
+
+    assert owed(backend) == []
+
+
+def test_a_job_that_names_no_address_owes_nothing(submit_for: Callable[..., SubmittedJob], backend: Any) -> None:
+    backend.store_result(submit_for("ann", None).task_id, 3, states.SUCCESS)
+
+    assert owed(backend) == []
+
+
+def test_nobodys_job_owes_nothing(submit_for: Callable[..., SubmittedJob], backend: Any) -> None:
+    """A webhook is signed for its principal."""
+    backend.store_result(submit_for("", URL).task_id, 3, states.SUCCESS)
+
+    assert owed(backend, "") == []
+
+
+def test_a_submission_that_was_taken_back_owes_nothing(job: str, backend: Any) -> None:
+    backend.withdraw(job)
+    backend.store_result(job, 3, states.SUCCESS)
+
+    assert owed(backend) == []
+
+
+def test_a_job_that_is_run_again_tells_there_too(app: Flask, job: str, backend: Any) -> None:
+    backend.store_result(job, ValueError("x"), states.FAILURE)
+
+    again = run_again(app.extensions["celery"], job)
+    backend.store_result(again, 3, states.SUCCESS)
+
+    assert owed(backend) == [job, again]
+
+
+def test_the_address_travels_with_the_message() -> None:
+    facts = SubmissionFacts(submitted_at=1, owner="ann", webhook=URL)
+
+    assert SubmissionFacts.of_header(facts.to_header()) == facts
+    assert SubmissionFacts.of_header({"submitted_at": 1, "webhook": 7}) == SubmissionFacts(submitted_at=1)
