@@ -7,6 +7,7 @@ of each worker, makes deliveries of what is owed and publishes a Celery task for
 
 from app.webhooks.address import LONGEST_URL, ForbiddenUrlError, check_url, without_secrets
 from app.webhooks.delivery_log import (
+    Attempt,
     Delivery,
     DeliveryLog,
     DeliveryStatus,
@@ -23,7 +24,7 @@ __all__ = [
     # Addresses
     "LONGEST_URL", "ForbiddenUrlError", "check_url", "without_secrets",
     # Deliveries
-    "Delivery", "DeliveryLog", "DeliveryStatus", "FullError", "UnfinishedError", "delivery_id_of",
+    "Attempt", "Delivery", "DeliveryLog", "DeliveryStatus", "FullError", "UnfinishedError", "delivery_id_of",
     # Signing
     "GRACE", "SigningSecretError", "SigningSecrets",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ MOST_PENDING = 10_000
 _MOST_ATTEMPTS = 20
 
 #: For how long one worker has those that it publishes, in ms.
-_CLAIM = 30_000
+_CLAIM = 10_000
 
 #: Deliveries of an owner that are sent at a time; while the owner's receivers are slow, for so long (ms), so few.
 AT_A_TIME = 8

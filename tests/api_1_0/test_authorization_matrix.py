@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from app.api_keys import Scope, create_key, revoke_key
 from app.extensions import db
 from app.job_tokens import JobAccess, JobTokens
+from app.webhooks import Attempt, DeliveryLog, DeliveryStatus
 from tests.conftest import wait_until
 from tests.installation import API, Installation, an_installation, assert_problem, bearer
 
@@ -54,6 +56,12 @@ ROWS = {
     "GET /results/<task_id>": Row(Scope.READ, own=200, other=404, token=200),
     "GET /results/<task_id>/files/<name>": Row(Scope.READ, own=200, other=404, token=200),
     "POST /files": Row(Scope.SUBMIT, own=201, other=201, body={"data": b"code\nA-1\n"}),
+    "GET /webhooks/secret": Row(Scope.SUBMIT, own=200, other=200),
+    "POST /webhooks/secret/rotate": Row(Scope.SUBMIT, own=201, other=201),
+    "POST /webhooks/test": Row(Scope.SUBMIT, own=202, other=202, body={"json": {"url": "https://example.com/x"}}),
+    "GET /webhooks/deliveries": Row(Scope.READ, own=200, other=200),
+    "GET /webhooks/deliveries/<delivery_id>": Row(Scope.READ, own=200, other=404),
+    "POST /webhooks/deliveries/<delivery_id>/redeliver": Row(Scope.SUBMIT, own=202, other=404),
 }
 
 #: What anybody may call: it tells nothing of anyone's.
@@ -166,6 +174,15 @@ def job_with_a_file(installation: Installation) -> tuple[str, str]:
     return job["task_id"], client.get(address, headers=ann).json["files"][0]["name"]
 
 
+def a_delivery(installation: Installation, owner: str) -> str:
+    """The id of one of the owner's that is over."""
+    log: DeliveryLog = installation.app.extensions["webhooks"].log
+    delivery = log.get(log.start_test(owner, "https://example.com/x"))
+    assert delivery is not None
+    log.note(delivery, Attempt(datetime.now(UTC), 500, None, 1), DeliveryStatus.FAILED, None)
+    return delivery.id
+
+
 def call(case: Case, method: str, path: str, row: Row, presented: dict[str, Any]) -> Any:
     """The answer, read and closed."""
     query = {**row.query, **presented.get("query_string", {})}
@@ -190,6 +207,8 @@ def test_every_route_answers_every_caller_as_the_table_says(
     for other in ("bob", "root"):  # whose newest jobs are their own
         installation.accept(other)
     path = pattern.replace("<task_id>", task_id).replace("<name>", name).replace("<task>", ADDS)
+    if "<delivery_id>" in path:
+        path = path.replace("<delivery_id>", a_delivery(installation, "ann"))
     case = Case(installation, task_id)
     presented, status = present(case), expected(route, row)
     kept = installation.what_is_kept()
@@ -213,7 +232,8 @@ def test_every_route_answers_every_caller_as_the_table_says(
         assert missing.value in answer.json["detail"]
     else:
         # Word for word what is said of a job that never was: nothing tells that there is one.
-        never = call(case, method, path.replace(task_id, str(uuid4())), row, case.key("bob"))
+        made_up = re.sub(r"msg_\w+", f"msg_{'0' * 40}", path.replace(task_id, str(uuid4())))
+        never = call(case, method, made_up, row, case.key("bob"))
         assert answer.json | {"request_id": ""} == never.json | {"request_id": ""}
 
 

@@ -195,6 +195,7 @@ def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[s
     assert len(rules) == 16
     for rule in rules:
         address = rule.rule.replace("<task>", "maintenance.adds").replace("<task_id>", "x").replace("<name>", "x")
+        address = address.replace("<delivery_id>", "x")
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - (rule.methods or set()):
             answer = client.open(address, method=method, headers=ann)
             assert_problem(answer, 405)

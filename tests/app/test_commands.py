@@ -129,6 +129,49 @@ def test_only_a_key_that_works_can_be_rotated(app: Flask, environment: dict[str,
         assert db.session.query(ApiKey).count() == 1
 
 
+def test_a_keys_webhook_is_set_shown_without_its_query_and_taken_away(
+    app: Flask, environment: dict[str, str]
+) -> None:
+    url = "https://example.com/hook?token=geheim"
+
+    made = manage(environment, "keys", "create", "ann", "--scope", "submit", "--webhook", url)
+
+    key_id = made.stdout.split("_")[1]
+    assert (made.returncode, made.stderr) == (0, "")
+    listed = manage(environment, "keys", "list").stdout
+    assert listed.endswith("  active  webhook https://example.com/hook?…\n")
+    with app.app_context():  # there is a secret to know the teller by
+        assert app.extensions["webhooks"].secrets.signing(db.session(), "ann")
+    taken = manage(environment, "keys", "webhook", key_id, "--none")
+    assert (taken.returncode, taken.stdout) == (0, "")
+    assert manage(environment, "keys", "list").stdout.endswith("  active\n")
+    assert manage(environment, "keys", "webhook", key_id, "https://example.com/2").returncode == 0
+    assert manage(environment, "keys", "list").stdout.endswith("  webhook https://example.com/2\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("create", "ann", "--scope", "submit", "--webhook", "https://10.0.0.1/x"), "not an address of the public"),
+        (("create", "ann", "--scope", "submit", "--webhook", "http://example.com/"), "begins with https://"),
+        (("webhook", "0123456789ab", "https://localhost/"), "not a name of the public"),
+        (("webhook", "0123456789ab", "https://example.com/"), "There is no active key 0123456789ab"),
+        (("webhook", "0123456789ab", "--none"), "There is no active key 0123456789ab"),
+        (("webhook", "0123456789ab"), "Give a URL, or --none."),
+        (("webhook", "0123456789ab", "https://example.com/", "--none"), "Give a URL, or --none."),
+    ],
+)
+def test_a_webhook_that_cannot_be_set(
+    words: tuple[str, ...], said: str, app: Flask, environment: dict[str, str]
+) -> None:
+    refused = manage(environment, "keys", *words)
+
+    assert (refused.returncode != 0, refused.stdout) == (True, "")
+    assert said in " ".join(refused.stderr.split())
+    with app.app_context():
+        assert db.session.query(ApiKey).count() == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -37,6 +37,9 @@ def test_no_secret_is_logged(installation: Installation) -> None:
         token = job["access_token"]
         result, job_url = f"/results/{job['task_id']}", f"/jobs/{job['task_id']}"
         by_token = {"access_token": token}
+        hook = "https://example.com/hook/t0ps3cret"
+        told = client.post("/tasks/maintenance.adds/jobs?webhook=" + hook, json={"a": 1, "b": 2}, headers=headers)
+        assert told.status_code == 202
         wait_until(lambda: client.get(result, params=by_token).json()["ready"], timeout=60, what="the job")
         encoded = "".join(f"%{byte:02x}" for byte in token.encode())
 
@@ -66,10 +69,11 @@ def test_no_secret_is_logged(installation: Installation) -> None:
     # The logs are there, with everything but the secrets.
     assert f"GET {API}{result}?access_token=[hidden] HTTP/1.1" in server.log
     assert "access%5Ftoken=[hidden]" in server.log
+    assert "webhook=[hidden]" in server.log
     assert "Invalid request" in server.log
     assert job["task_id"] in worker.log
     logs = [server.log_path, worker.log_path, *installation.folder.rglob("*.log")]
     for path in logs:
         text = path.read_text(errors="replace")
-        for secret in (token, token.rpartition(".")[2], encoded, key, key.split("_", 2)[2]):
+        for secret in (token, token.rpartition(".")[2], encoded, key, key.split("_", 2)[2], "t0ps3cret"):
             assert secret not in text, (path.name, [line for line in text.splitlines() if secret in line])

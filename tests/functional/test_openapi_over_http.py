@@ -21,7 +21,9 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     # Every wait is tried, and none is waited for: WAITERS says that nobody is held.
     # Nor is it about a disk that is slow to sync, which the API answers with 503.
     patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
-    with an_installation(tmp_path_factory.mktemp("openapi"), WAITERS="0", **patient) as installation:
+    # Webhooks to made-up hosts are queued where nobody sends them.
+    settings = {"WAITERS": "0", "WEBHOOK_QUEUE": "unsent", **patient}
+    with an_installation(tmp_path_factory.mktemp("openapi"), **settings) as installation:
         installation.start_worker("--pool", "solo")
         yield installation
 
