@@ -25,6 +25,12 @@ _REDIS_SCHEMES = ("redis", "rediss", "sentinel", "redis+socket")
 
 _DEPLOYMENT = Regexp(r"[A-Za-z0-9_-]{0,32}\Z", error="Wants up to 32 letters, digits, '-' and '_'.")
 
+_RATE = Regexp(r"(0|[1-9][0-9]{0,8}/(second|minute|hour|day))\Z", error="Wants a rate such as 600/minute, or 0.")
+
+#: As browsers send them (RFC 6454, 6.2): in lower case, without a path or a slash at the end.
+_ORIGIN = r"(\*|https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)"
+_ORIGINS = Regexp(rf"({_ORIGIN}(, ?{_ORIGIN})*)?\Z", error="Wants origins such as https://app.example.com, or *.")
+
 #: Ten years: what is meant to last longer is an API key.
 _LONGEST_TTL = 315_360_000
 
@@ -77,6 +83,14 @@ class Config:
     webhook_retries: str  # the waits between the tries; likewise
     webhook_timeout: int
     webhook_queue: str
+    rate_limit_key: str  # "600/minute", "0" for none; likewise the next two
+    rate_limit_submit: str
+    rate_limit_address: str
+    trusted_proxies: int
+    cors_origins: tuple[str, ...]
+    hsts: int
+    result_limit: int
+    log_format: str  # "" for what suits the process
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -143,6 +157,14 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         webhook_retries=env.str("WEBHOOK_RETRIES", "5,300,1800,7200,18000,36000,50400,72000,86400"),
         webhook_timeout=env.int("WEBHOOK_TIMEOUT", 15, validate=Range(1, 60)),
         webhook_queue=env.str("WEBHOOK_QUEUE", ""),
+        rate_limit_key=env.str("RATE_LIMIT_KEY", "6000/minute", validate=_RATE),
+        rate_limit_submit=env.str("RATE_LIMIT_SUBMIT", "3000/minute", validate=_RATE),
+        rate_limit_address=env.str("RATE_LIMIT_ADDRESS", "300/minute", validate=_RATE),
+        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=Range(0, 10)),
+        cors_origins=tuple(env.str("CORS_ORIGINS", "", validate=_ORIGINS).replace(",", " ").split()),
+        hsts=env.int("HSTS", 0, validate=Range(0)),
+        result_limit=env.int("RESULT_LIMIT", 16 * 1024**2, validate=Range(1024, 256 * 1024**2)),
+        log_format=env.str("LOG_FORMAT", "", validate=OneOf(["", "json", "text"])),
         celery=celery,
     )
 

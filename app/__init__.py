@@ -1,8 +1,21 @@
 """Taskgate: an HTTP API for jobs that Celery workers run. This module is wiring only."""
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import api_1_0, auth, errors, jobs, request_context, service_pages, webhooks
+from app import (
+    api_1_0,
+    auth,
+    cross_origin,
+    docs_page,
+    errors,
+    jobs,
+    rate_limits,
+    request_context,
+    security_headers,
+    service_pages,
+    webhooks,
+)
 from app.extensions import db, migrate
 from app.file_store import FileStore
 from app.job_tokens import JobTokens
@@ -51,6 +64,8 @@ def create_app(config: Config | None = None) -> Flask:
         app.extensions["job_tokens"] = JobTokens(_secret_keys(config), ttl=config.access_token_ttl)
     request_context.init_app(app)
     errors.init_app(app)
+    security_headers.init_app(app, hsts=config.hsts)
+    cross_origin.init_app(app, config.cors_origins)
     import_jobs(jobs)
     celery_app = make_celery(
         app,
@@ -74,9 +89,14 @@ def create_app(config: Config | None = None) -> Flask:
     webhooks.init_app(app, config, lambda: _secret_keys(config), api_1_0.represent_job)
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
+    rate_limits.init_app(app, config)
     app.register_blueprint(api_1_0.make_blueprint())
     app.register_blueprint(service_pages.make_blueprint())
-    app.register_blueprint(service_pages.make_docs_blueprint())
+    app.register_blueprint(docs_page.make_blueprint(service_pages.DOCUMENT_URL))
+    if config.trusted_proxies:
+        # Only what the last so many wrote, each adding the address that it was asked from; the rest is the client's.
+        hops = config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0, x_port=0, x_prefix=0)  # type: ignore[method-assign]
     return app
 
 

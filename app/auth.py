@@ -12,6 +12,7 @@ from app.api_keys import Principal, Scope, find_principal
 from app.errors import ProblemError
 from app.extensions import db
 from app.job_tokens import PREFIX, ExpiredTokenError, InvalidTokenError, JobAccess
+from app.rate_limits import RateLimits
 from libs.flask_celery import UnknownJobError
 
 #: Seconds an API process remembers a key, sparing SQL; a revoked key works no longer than that.
@@ -28,6 +29,10 @@ class KeyCache:
     def __init__(self) -> None:
         self._entries: dict[str, tuple[float, Principal]] = {}
         self._lock = threading.Lock()
+
+    def knows(self, key: str) -> bool:
+        """Whether the key has worked here before, so that nobody is guessing it."""
+        return key in self._entries
 
     def find(self, key: str) -> Principal | None:
         """The principal, from memory or from SQL."""
@@ -63,7 +68,7 @@ def require(scope: Scope, *, job: str | None = None, also: Scope | None = None) 
             a GET the token may also stand in the query.
         also: a second scope that the route asks for.
 
-    Raises: ProblemError 400, 401 or 403; UnknownJobError for the token of another job.
+    Raises: ProblemError 400, 401, 403 or 429; UnknownJobError for the token of another job.
     """
     credential = _credential(in_query=job is not None and request.method in ("GET", "HEAD"))
     principal = _by_token(credential, scope, job) if credential.startswith(PREFIX) else _by_key(credential, scope)
@@ -85,12 +90,14 @@ def _credential(*, in_query: bool) -> str:
                 headers={"WWW-Authenticate": 'Bearer error="invalid_request"'},
             )
         if not tokens[0].startswith(PREFIX):
+            _limits().spend_address()
             raise _invalid_token(
                 "This is not an access token of this service. Take the access_token that the submission answered; "
                 "an API key goes in the Authorization header alone."
             )
         return tokens[0]
     if scheme.lower() != "bearer" or not bearer.strip():
+        _limits().spend_address()
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "Send an API key: Authorization: Bearer <key>. Keys are made by manage.py keys create.",
@@ -100,11 +107,20 @@ def _credential(*, in_query: bool) -> str:
 
 
 def _by_key(key: str, scope: Scope) -> Principal:
-    principal: Principal | None = current_app.extensions["api_keys"].find(key)
+    keys: KeyCache = current_app.extensions["api_keys"]
+    known = keys.knows(key)
+    if not known:
+        _limits().spend_address()  # before the key is looked at, or guessing would go on behind the refusals
+    principal = keys.find(key)
     if principal is None:
+        if known:
+            _limits().spend_address()
         raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
+    if not known:
+        _limits().give_back_address()
     g.key_id = principal.key_id
     g.webhook = principal.webhook
+    _limits().spend_caller(f"{principal.key_id}", submits=scope is Scope.SUBMIT)
     if not principal.may(scope):
         raise _lacks(scope)
     return principal
@@ -126,10 +142,12 @@ def _by_token(token: str, scope: Scope, job: str | None) -> Principal:
             "token."
         ) from error
     except InvalidTokenError as error:
+        _limits().spend_address()
         raise _invalid_token(
             "This is not an access token of this service. Take the access_token that the submission answered, "
             "unchanged, or an API key."
         ) from error
+    _limits().spend_caller(f"job-{access.task_id}", submits=False)
     if job is None:
         raise _insufficient_scope(
             f"An access token opens its own job and nothing else. Use an API key with the scope {scope}.", scope
@@ -137,6 +155,11 @@ def _by_token(token: str, scope: Scope, job: str | None) -> Principal:
     if access.task_id != job:
         raise UnknownJobError(job)
     return Principal(access.owner, frozenset())
+
+
+def _limits() -> RateLimits:
+    limits: RateLimits = current_app.extensions["rate_limits"]
+    return limits
 
 
 def _invalid_token(detail: str) -> ProblemError:

@@ -30,7 +30,6 @@ def _end(response: Response) -> Response:
     # Absent when the request could not even be parsed.
     if "request_id" in g:
         response.headers["X-Request-ID"] = g.request_id
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if response.mimetype in ("application/json", "application/problem+json"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import Blueprint, Response, current_app, json, redirect
-from flask_swagger_ui import get_swaggerui_blueprint
 from sqlalchemy import false, select
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -24,15 +23,6 @@ def make_blueprint() -> Blueprint:
     blueprint.add_url_rule("/healthz", view_func=_alive, endpoint="healthz")
     blueprint.add_url_rule("/readyz", view_func=_ready, endpoint="readyz")
     return blueprint
-
-
-def make_docs_blueprint() -> Blueprint:
-    """Swagger UI over our document, its assets served from here."""
-    # The page may call only this service, whatever the document says.
-    docs: Blueprint = get_swaggerui_blueprint(
-        "/docs", DOCUMENT_URL, config={"app_name": "Taskgate", "deepLinking": True, "validatorUrl": None}
-    )
-    return docs
 
 
 def _to_docs() -> WerkzeugResponse:

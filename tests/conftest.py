@@ -29,6 +29,9 @@ from libs.local_stack import find_redis_server
 
 ROOT = Path(__file__).parents[1]
 
+#: Tests make more requests than any client; those that are about the limits set them.
+NO_RATE_LIMITS = {"RATE_LIMIT_KEY": "0", "RATE_LIMIT_SUBMIT": "0", "RATE_LIMIT_ADDRESS": "0"}
+
 
 def wait_until(condition: Callable[[], object], *, timeout: float = 30.0, what: str = "the condition") -> None:
     """Poll until ``condition()`` is true. Raises: AssertionError after ``timeout`` seconds."""
@@ -101,7 +104,7 @@ def environment(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in list(os.environ):
         if name.startswith("CELERY_"):
             monkeypatch.delenv(name)
-    settings = {"REDIS_URL": redis_url, "DATA_DIR": str(tmp_path / "var"), "LOG_LEVEL": "INFO"}
+    settings = {"REDIS_URL": redis_url, "DATA_DIR": str(tmp_path / "var"), "LOG_LEVEL": "INFO", **NO_RATE_LIMITS}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("DATABASE_URL", raising=False)
@@ -127,6 +130,7 @@ def built_app(config: Config) -> Iterator[Flask]:
             for engine in db.engines.values():
                 engine.dispose()
         app.extensions["job_watch"].close()
+        app.extensions["rate_limits"].close()
         celery_app: Celery = app.extensions["celery"]
         celery_app.backend.client.close()
         celery_app.close()

@@ -33,7 +33,7 @@ from libs.flask_celery.accept_script import ACCEPTED
 from libs.flask_celery.backend import JobBackend
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of
-from tests.conftest import ROOT, RedisServer, Worker, built_app, wait_until
+from tests.conftest import NO_RATE_LIMITS, ROOT, RedisServer, Worker, built_app, wait_until
 
 API = "/api/1.0"
 
@@ -168,7 +168,8 @@ def an_installation(folder: Path, *, testing: bool = False, **settings: str) -> 
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("CELERY_") or name == "DATABASE_URL"]:
                 patch.delenv(name)
-            for name, value in {"REDIS_URL": redis.url, "DATA_DIR": str(folder / "var"), **settings}.items():
+            places = {"REDIS_URL": redis.url, "DATA_DIR": str(folder / "var")}
+            for name, value in {**places, **NO_RATE_LIMITS, **settings}.items():
                 patch.setenv(name, value)
             config = load_config()
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

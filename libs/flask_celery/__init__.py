@@ -62,6 +62,7 @@ from libs.flask_celery.task import ContextTask
 from libs.flask_celery.telling import LEVELS, TellingSettings
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
+from libs.flask_celery.window_counter import WindowCounter
 from libs.flask_celery.worker_steps import ThreadStep
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ __all__ = [
     "job_specs", "read_batch", "read_batch_jobs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
-    "Found", "SubmissionTerms", "SubmittedJob", "Wanted", "Watch", "WatchHub", "search", "submit", "with_key",
+    "Found", "SubmissionTerms", "SubmittedJob", "Wanted", "Watch", "WatchHub", "WindowCounter", "search", "submit",
+    "with_key",
     # Using batches
     "BatchItem", "BatchRecord", "BatchRecords", "Outcome", "RefusedItem", "SubmittedBatch", "Then", "ThenJob",
     "Turns", "submit_many", "watched_as",

@@ -22,16 +22,18 @@ def test_the_home_page_leads_to_the_docs(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/", "/docs/index.html"])
 def test_the_docs_are_served_from_here_with_all_they_load(path: str, client: FlaskClient) -> None:
-    page = client.get(path)
+    page = client.get(path, follow_redirects=True)
 
     assert (page.status_code, page.mimetype) == (200, "text/html")
-    assert f'"{API}/openapi.json"' in page.text
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(loaded) >= 4
     for address in loaded:
         assert address.startswith("/docs/"), address
         with client.get(address) as asset:
             assert asset.status_code == 200, address
+    with client.get("/docs/start.js") as script:
+        assert script.mimetype == "text/javascript"
+        assert f'"{API}/openapi.json"' in script.text
 
 
 def test_a_page_that_the_docs_do_not_have(client: FlaskClient) -> None:

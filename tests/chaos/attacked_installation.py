@@ -26,7 +26,7 @@ from tests.chaos.journal import JOURNAL
 from tests.chaos.plan import VISIBILITY_TIMEOUT, Target
 from tests.chaos.service import Service
 from tests.chaos.switches import WITHOUT, environment_without
-from tests.conftest import ROOT, postgresql_binaries, postgresql_server
+from tests.conftest import NO_RATE_LIMITS, ROOT, postgresql_binaries, postgresql_server
 
 PRINCIPAL = "chaos"
 MODULES = "tests.chaos.chaos_jobs,tests.chaos.switches"
@@ -126,6 +126,7 @@ def _environment(folder: Path, redis_port: int, database_url: str, without: froz
         JOURNAL: str(folder / "journal"),
         WITHOUT: ",".join(sorted(without)),
         **environment_without(without),
+        **NO_RATE_LIMITS,
     }
 
 
