@@ -75,6 +75,7 @@ def create_app(config: Config | None = None) -> Flask:
             role=Role(config.role),
             timezone=config.timezone.key,
             result_expires=config.result_expires,
+            result_limit=config.result_limit,
             deployment=config.deployment,
             strict_redis=config.strict_redis,
             terms=SubmissionTerms(

@@ -42,7 +42,9 @@ from libs.flask_celery.errors import (
     NotRepeatableError,
     OwnerLimitError,
     QueueFullError,
+    ResultTooLargeError,
     SettingError,
+    TooManyFilesError,
     UnfinishedJobError,
     UnknownJobError,
     UnknownTaskError,
@@ -94,7 +96,8 @@ __all__ = [
     "ExpiredBatchError", "FinalBatchError", "InterruptedBatchError", "UnknownBatchError",
     "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
     "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",
-    "OwnerLimitError", "QueueFullError", "SettingError", "UnfinishedJobError", "UnknownJobError", "UnknownTaskError",
+    "OwnerLimitError", "QueueFullError", "ResultTooLargeError", "SettingError", "TooManyFilesError",
+    "UnfinishedJobError", "UnknownJobError", "UnknownTaskError",
 ]  # fmt: skip
 
 

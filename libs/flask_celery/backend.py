@@ -28,6 +28,7 @@ from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
 from libs.flask_celery.record_scripts import STORE, STORED
 from libs.flask_celery.records import JobRecords
+from libs.flask_celery.result_limits import FIELDS_LIMIT, RESULT_LIMIT, bounded_error, bounded_traceback
 from libs.flask_celery.run_times import RunTimes
 from libs.flask_celery.telling import TellingSettings, told_of_progress, told_of_state
 
@@ -168,8 +169,9 @@ class JobBackendMixin(LedgerMixin):
             for name, value in (self._known_fields(task_id) or fields_of_caller()).items():
                 meta[name] = meta.get(name) or value
         payload = self.encode(meta)
-        if len(payload) > self._MAX_STR_VALUE_SIZE:
-            raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
+        # A result has been checked by then; update_state() takes whatever it is given.
+        if len(payload) > getattr(self.app, "result_limit", RESULT_LIMIT) + FIELDS_LIMIT:
+            raise BackendStoreError("What is said of the job is too large to store.", state=state, task_id=task_id)
         ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
         publication, fence = position_of(request)
         arguments = [
@@ -215,6 +217,7 @@ class JobBackendMixin(LedgerMixin):
         format_date: bool = True,
         encode: bool = False,
     ) -> dict[str, Any]:
+        result, traceback = bounded_error(result), bounded_traceback(traceback)
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, format_date, encode)
         if request is not None and getattr(request, "task", None):
             meta.update(fields_of_request(request))

@@ -12,6 +12,7 @@ from flask import current_app
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.outlet import Outlet
 from libs.flask_celery.records import JobFile
+from libs.flask_celery.result_limits import check_files
 from libs.flask_celery.run_log import RunLog
 from libs.flask_celery.states import JobState
 from libs.flask_celery.telling import encoded_line, shortened
@@ -46,7 +47,10 @@ class Job:
         return _find().cancelled
 
     def progress(self, current: int, total: int | None = None, message: str = "") -> None:
-        """Say how far the job is, in its own unit. Raises: JobCancelled when it has been asked to stop."""
+        """Say how far the job is, in its own unit. Raises: JobCancelled when it has been asked to stop.
+
+        Of a message that is longer than 2,000 characters the beginning is shown.
+        """
         _find().progress(current, total, message)
 
     def log(self, message: object, level: str = "info") -> None:
@@ -54,7 +58,10 @@ class Job:
         _find().log(message, level)
 
     def attach(self, source: Path, *, name: str, content_type: str) -> None:
-        """Make the file at ``source`` downloadable with the result; the file is moved."""
+        """Make the file at ``source`` downloadable with the result; the file is moved.
+
+        Raises: TooManyFilesError.
+        """
         _find().attach(source, name=name, content_type=content_type)
 
 
@@ -136,6 +143,7 @@ class ActiveJob:
 
     def attach(self, source: Path, *, name: str, content_type: str) -> None:
         """Hand the file to the application's store."""
+        check_files(len(self._files))
         store: JobFileStore = current_app.extensions["job_files"]
         self._files.append(store.keep(self._request.id, name, source, content_type))
 

@@ -148,6 +148,14 @@ class UnfinishedJobError(FlaskCeleryError):
         return f"Job {self.task_id!r} has not ended yet."
 
 
+class ResultTooLargeError(FlaskCeleryError):
+    """What the job has returned is too large to be stored; the message says what to do, as it is the job's error."""
+
+
+class TooManyFilesError(FlaskCeleryError):
+    """The job has left as many files as one may; the message says what to do."""
+
+
 class BrokerUnavailableError(FlaskCeleryError):
     """Redis, or the broker, did not answer in time; nothing was accepted that the caller knows of."""
 

@@ -33,6 +33,7 @@ class FlaskCelery(Celery):  # type: ignore[misc]
         self.strict_redis = settings.strict_redis
         self.terms = settings.terms
         self.telling = TellingSettings()  # the application may put its own there
+        self.result_limit = settings.result_limit
         self.queue_names = QueueNames(settings.deployment)
         super().__init__(flask_app.import_name, **options)
 

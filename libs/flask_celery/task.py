@@ -11,6 +11,7 @@ from flask import g
 from libs.flask_celery.database import job_transaction, run_once, was_committed
 from libs.flask_celery.deadlines import OVERDUE, is_late
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
+from libs.flask_celery.result_limits import check_result
 from libs.flask_celery.states import JobState
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class ContextTask(Task):  # type: ignore[misc]
     def _run_valid(self, args: Any, kwargs: Any) -> Any:
         if self.job_spec is not None:
             args, kwargs = (), self.job_spec.load(args, kwargs)
-        return self.run(*args, **kwargs)
+        result = self.run(*args, **kwargs)
+        check_result(self, result)
+        return result
 
     def _skip_when_over(self) -> None:
         """Raises: Ignore, upon which Celery acknowledges the message and stores nothing."""

@@ -15,7 +15,9 @@ from libs.flask_celery import (
     InvalidParamsError,
     JobCancelled,
     JobState,
+    ResultTooLargeError,
     SettingError,
+    TooManyFilesError,
     UnknownJobError,
     UnknownTaskError,
 )
@@ -27,6 +29,8 @@ ERRORS = [
     (UnknownJobError("an-id"), "There is no job 'an-id'."),
     (ExpiredJobError("an-id", "ann"), "The result of job 'an-id' has expired."),
     (FinalJobError("an-id", JobState.SUCCESS), "Job 'an-id' is already SUCCESS."),
+    (ResultTooLargeError("Write a file."), "Write a file."),
+    (TooManyFilesError("Put them into one."), "Put them into one."),
     (BrokerUnavailableError("No answer."), "No answer."),
 ]  # fmt: skip
 

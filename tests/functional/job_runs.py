@@ -26,6 +26,7 @@ PROBES = (
     "tests.functional.probe_jobs",
     "tests.functional.transactional_jobs",
     "tests.functional.wished_jobs",
+    "tests.functional.large_jobs",
     "tests.rabbitmq.retrying_jobs",
 )
 
