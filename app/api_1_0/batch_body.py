@@ -16,6 +16,7 @@ from marshmallow import ValidationError
 
 from app.api_1_0.batch_items import ThenSchema, item_of, refused_item
 from app.api_1_0.json_body import object_of_unique_names, refuse_constant, what_is_wrong
+from app.api_1_0.json_depth import is_too_deep
 from app.errors import ProblemError
 from libs.flask_celery import BatchItem, RefusedItem, Then, Turns
 
@@ -84,7 +85,9 @@ def _read_lines(raw: bytes, body: BatchBody) -> None:
         if not line:
             continue
         try:
-            value = _STRICT.decode(line.decode("utf-8-sig" if is_first else "utf-8"))
+            text = line.decode("utf-8-sig" if is_first else "utf-8")
+            value = _STRICT.decode(text)
+            _check_depth(text)
             if is_first and isinstance(value, dict) and value.keys() == {"then"}:
                 body.then = _then(value["then"])
             else:
@@ -93,6 +96,11 @@ def _read_lines(raw: bytes, body: BatchBody) -> None:
             body.add(refused_item(_problem(error, "line"), line))
         is_first = False
         turns()
+
+
+def _check_depth(text: str) -> None:
+    if is_too_deep(text):
+        raise RecursionError
 
 
 def _read_document(raw: bytes, body: BatchBody) -> None:
@@ -175,7 +183,9 @@ class _Document:
             self._expect(",")
 
     def _value(self) -> Any:
-        value, self._at = _STRICT.raw_decode(self._text, self._skip_space())
+        start = self._skip_space()
+        value, self._at = _STRICT.raw_decode(self._text, start)
+        _check_depth(self._text[start : self._at])
         return value
 
     def _expect(self, character: str) -> None:

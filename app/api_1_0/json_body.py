@@ -7,6 +7,7 @@ from typing import Any
 from flask import Request
 from marshmallow import Schema
 
+from app.api_1_0.json_depth import DEEPEST, is_too_deep
 from app.errors import ProblemError
 
 
@@ -14,7 +15,8 @@ def read_json_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises: ProblemError 415 for another media type, 400 for an empty body or one that is not JSON in UTF-8 (RFC 8259:
-        NaN and Infinity are not) or that names a member twice, 422 for JSON that is not an object. 413 comes from
+        NaN and Infinity are not) or that names a member twice or is nested too deeply, 422 for JSON that is not an
+        object. 413 comes from
         werkzeug.
     """
     if not request.is_json:
@@ -32,9 +34,10 @@ def read_json_object(request: Request) -> dict[str, Any]:
         )
     try:
         # Given bytes, json.loads would take UTF-16 and UTF-32 too.
-        value = json.loads(
-            body.decode("utf-8-sig"), parse_constant=refuse_constant, object_pairs_hook=object_of_unique_names
-        )
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=object_of_unique_names)
+        if is_too_deep(text):
+            raise RecursionError
         # Half of a surrogate pair is legal in JSON's grammar and in no encoding, and 1e999 in no number type.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
@@ -83,5 +86,5 @@ def what_is_wrong(error: Exception) -> str:
     if isinstance(error, _RepeatedNameError):
         return "The body names a member of an object twice. Send each once."
     if isinstance(error, RecursionError):
-        return "The body is nested too deeply."
+        return f"The body is nested too deeply. Send {DEEPEST} levels of arrays and objects at the most."
     return "The body is not JSON in UTF-8, or holds a number or character that JSON cannot carry."
