@@ -91,6 +91,9 @@ class Config:
     hsts: int
     result_limit: int
     log_format: str  # "" for what suits the process
+    schedule_limit: int
+    schedule_min_interval: int
+    schedule_grace: int
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
@@ -165,6 +168,9 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         hsts=env.int("HSTS", 0, validate=Range(0)),
         result_limit=env.int("RESULT_LIMIT", 16 * 1024**2, validate=Range(1024, 256 * 1024**2)),
         log_format=env.str("LOG_FORMAT", "", validate=OneOf(["", "json", "text"])),
+        schedule_limit=env.int("SCHEDULE_LIMIT", 100, validate=Range(0)),
+        schedule_min_interval=env.int("SCHEDULE_MIN_INTERVAL", 60, validate=Range(1)),
+        schedule_grace=env.int("SCHEDULE_GRACE", 3_600, validate=Range(1, 604_800)),
         celery=celery,
     )
 

@@ -19,6 +19,7 @@ from app import (
 from app.extensions import db, migrate
 from app.file_store import FileStore
 from app.job_tokens import JobTokens
+from app.jobs.schedules import SCHEDULES
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError, load_config
 from libs.flask_celery import (
@@ -83,6 +84,8 @@ def create_app(config: Config | None = None) -> Flask:
                 owner_limit=config.owner_limit,
                 idempotency_ttl=config.idempotency_ttl,
             ),
+            schedules=SCHEDULES,
+            schedule_grace=config.schedule_grace,
             overrides=config.celery,
         ),
     )

@@ -26,6 +26,7 @@ from libs.flask_celery.batch_then import Then
 from libs.flask_celery.batches import SubmittedBatch, submit_many
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.completions import completions_table, forget_completions
+from libs.flask_celery.cron import Cron, CronError
 from libs.flask_celery.current_job import JobFileStore, current_job
 from libs.flask_celery.dead_letters import DeadLetter, DeadLetters
 from libs.flask_celery.describing import JobDescription, JobLimits, describe
@@ -43,13 +44,17 @@ from libs.flask_celery.errors import (
     OwnerLimitError,
     QueueFullError,
     ResultTooLargeError,
+    ScheduleChangedError,
+    ScheduleLimitError,
     SettingError,
     TooManyFilesError,
     UnfinishedJobError,
     UnknownJobError,
+    UnknownScheduleError,
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.firing import run_now
 from libs.flask_celery.following import JobFollowers
 from libs.flask_celery.history import EventKind, EventPage, JobEvent, JobHistory, LogLine, LogPage, StateChange
 from libs.flask_celery.job_search import Found, Wanted, search
@@ -57,6 +62,8 @@ from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
 from libs.flask_celery.repeat import run_again
+from libs.flask_celery.schedule import Schedule, ScheduleSource
+from libs.flask_celery.schedules import Schedules
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit, with_key
@@ -87,6 +94,8 @@ __all__ = [
     # Following jobs
     "LEVELS", "EventKind", "EventPage", "JobEvent", "JobFollowers", "JobHistory", "LogLine", "LogPage",
     "StateChange",
+    # Scheduling them
+    "Cron", "CronError", "Schedule", "ScheduleSource", "Schedules", "run_now",
     # Looking after them
     "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
     # Doing more in the workers
@@ -96,8 +105,9 @@ __all__ = [
     "ExpiredBatchError", "FinalBatchError", "InterruptedBatchError", "UnknownBatchError",
     "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
     "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",
-    "OwnerLimitError", "QueueFullError", "ResultTooLargeError", "SettingError", "TooManyFilesError",
-    "UnfinishedJobError", "UnknownJobError", "UnknownTaskError",
+    "OwnerLimitError", "QueueFullError", "ResultTooLargeError", "ScheduleChangedError", "ScheduleLimitError",
+    "SettingError", "TooManyFilesError", "UnfinishedJobError", "UnknownJobError", "UnknownScheduleError",
+    "UnknownTaskError",
 ]  # fmt: skip
 
 

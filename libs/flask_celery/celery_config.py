@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from libs.flask_celery import rabbitmq
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.overrides import typed_overrides
 from libs.flask_celery.queue_names import QueueNames
+from libs.flask_celery.record_place import record_place
 from libs.flask_celery.transport import OPTION, RecordPlace
 
 #: Seconds the API waits for Redis before it answers 503, per step (connect, read).
@@ -53,6 +53,8 @@ class CelerySettings:
     strict_redis: bool = False  # workers refuse a Redis that may lose jobs, instead of warning
     result_limit: int = 16 * 1024**2  # bytes of a result's JSON
     terms: SubmissionTerms = field(default_factory=SubmissionTerms)  # of jobs that clients submit
+    schedules: Mapping[str, Any] = field(default_factory=dict)  # Celery's beat_schedule, of the code
+    schedule_grace: int = 3_600  # seconds for which what beat missed is still run
     overrides: Mapping[str, str] = field(default_factory=dict)  # CELERY_… from the environment, as text
 
 
@@ -89,6 +91,11 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         # The worker's own log set-up replaces the root logger's handlers unless told not to.
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
+        # Due times that are kept, run once and not lost (see beat.py); the file of Celery's own is one beat's alone.
+        "beat_scheduler": "libs.flask_celery.beat:JobScheduler",
+        # Seconds after which beat notices a change of the schedules at the latest.
+        "beat_max_loop_interval": 1,
+        "beat_schedule": dict(settings.schedules),
     }
     overrides = typed_overrides(settings.overrides)
     config |= _api_settings() if settings.role is Role.API else _worker_settings()
@@ -184,17 +191,6 @@ def _deployment_settings(names: QueueNames) -> dict[str, Any]:
     }
 
 
-def record_place(broker_url: str, result_url: str, prefix: str = "") -> RecordPlace | None:
-    """Where the records are, seen from the broker's connection; None when they are on another server.
-
-    Only then can one script write both. Sentinel URLs count as one server when they name the same hosts.
-    """
-    broker, result = _server_and_database(broker_url), _server_and_database(result_url)
-    if broker is None or result is None or broker[0] != result[0]:
-        return None
-    return RecordPlace(database=result[1], prefix=prefix)
-
-
 def _record_place_of(config: Mapping[str, Any]) -> RecordPlace | None:
     """From what the environment has left of the configuration."""
     prefix = config.get("result_backend_transport_options", {}).get("global_keyprefix") or ""
@@ -206,32 +202,6 @@ def _record_place_of(config: Mapping[str, Any]) -> RecordPlace | None:
 def _broker_url(config: Mapping[str, Any]) -> str:
     """Where messages are published."""
     return str(config.get("broker_write_url") or config["broker_url"])
-
-
-def _server_and_database(url: str) -> tuple[str, int] | None:
-    hosts = url.split(";")
-    parts = urlsplit(hosts[0])
-    if parts.scheme == "sentinel":
-        database = parts.path.strip("/") or "0"
-        server = f"sentinel://{','.join(sorted(_host_and_port(host, 26379) for host in hosts))}"
-    elif len(hosts) > 1:
-        return None  # servers that stand in for one another
-    elif parts.scheme in ("redis", "rediss"):
-        database = parts.path.strip("/") or "0"
-        server = f"{parts.scheme}://{_host_and_port(url, 6379)}"
-    elif parts.scheme == "redis+socket":
-        database = dict(pair.partition("=")[::2] for pair in parts.query.split("&")).get("virtual_host", "0")
-        server = parts.path
-    else:
-        return None
-    if not database.strip("/").isdigit():
-        return None
-    return server, int(database.strip("/"))
-
-
-def _host_and_port(url: str, default_port: int) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or default_port}"
 
 
 def route_job(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, Any] | None:

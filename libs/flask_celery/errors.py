@@ -156,6 +156,39 @@ class TooManyFilesError(FlaskCeleryError):
     """The job has left as many files as one may; the message says what to do."""
 
 
+class UnknownScheduleError(FlaskCeleryError):
+    """There is no schedule of this id."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(schedule_id)
+        self.schedule_id = schedule_id
+
+    def __str__(self) -> str:
+        return f"There is no schedule {self.schedule_id!r}."
+
+
+class ScheduleChangedError(FlaskCeleryError):
+    """The schedule is not the version any more that was to be changed."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(schedule_id)
+        self.schedule_id = schedule_id
+
+    def __str__(self) -> str:
+        return f"Schedule {self.schedule_id!r} has been changed meanwhile."
+
+
+class ScheduleLimitError(FlaskCeleryError):
+    """The owner has as many schedules as one may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"The owner has {self.limit} schedules, which is the most there may be."
+
+
 class BrokerUnavailableError(FlaskCeleryError):
     """Redis, or the broker, did not answer in time; nothing was accepted that the caller knows of."""
 

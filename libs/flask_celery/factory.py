@@ -18,6 +18,7 @@ from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.queue_names import QueueNames
 from libs.flask_celery.reconciler import Reconciler
+from libs.flask_celery.redbeat_place import RedBeatPlace
 from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.shutdown import SoftShutdown
 from libs.flask_celery.task import ContextTask
@@ -25,7 +26,7 @@ from libs.flask_celery.telling import TellingSettings
 from libs.flask_celery.terminate import Terminator
 
 
-class FlaskCelery(Celery):  # type: ignore[misc]
+class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
     """A Celery app that knows its Flask app, its deployment's queues, and what it accepts."""
 
     def __init__(self, flask_app: Flask, settings: CelerySettings, **options: Any) -> None:
@@ -34,6 +35,7 @@ class FlaskCelery(Celery):  # type: ignore[misc]
         self.terms = settings.terms
         self.telling = TellingSettings()  # the application may put its own there
         self.result_limit = settings.result_limit
+        self.schedule_grace = settings.schedule_grace
         self.queue_names = QueueNames(settings.deployment)
         super().__init__(flask_app.import_name, **options)
 

@@ -27,6 +27,7 @@ class SubmissionFacts:
     deadline: int | None = None  # Unix time in milliseconds at which it is cancelled if it has not ended
     batch_id: str | None = None  # the batch it was submitted with
     webhook: str | None = None  # the address that is told of the job's end
+    schedule_id: str | None = None  # the schedule that has submitted it
 
     @classmethod
     def of_caller(cls) -> "SubmissionFacts":
@@ -62,6 +63,7 @@ class SubmissionFacts:
             deadline=deadline if isinstance(deadline := header.get("deadline"), int) else None,
             batch_id=_text(header.get("batch_id")),
             webhook=_text(header.get("webhook")),
+            schedule_id=_text(header.get("schedule_id")),
         )
 
     def to_header(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class SubmissionFacts:
             "deadline": self.deadline,
             "batch_id": self.batch_id,
             "webhook": self.webhook,
+            "schedule_id": self.schedule_id,
         }
         return {name: value for name, value in named.items() if value}
 

@@ -18,6 +18,7 @@ KEPT_FIELDS = (
         "request_id",
         "retry_of",
         "batch_id",
+        "schedule_id",
         "started_at",
         "progress",
         "files",
@@ -43,6 +44,7 @@ def pending_meta(headers: Mapping[str, Any], facts: SubmissionFacts, queue: str)
         "next_run_at": round(due_at(headers) * 1000) or None,
         "retry_of": facts.retry_of,
         "batch_id": facts.batch_id,
+        "schedule_id": facts.schedule_id,
     }
 
 
@@ -67,6 +69,7 @@ def fields_of_request(request: Any) -> dict[str, Any]:
         "request_id": facts.request_id if facts else None,
         "retry_of": facts.retry_of if facts else None,
         "batch_id": facts.batch_id if facts else None,
+        "schedule_id": facts.schedule_id if facts else None,
     }
     if job is not None:
         fields.update(job.record_fields())

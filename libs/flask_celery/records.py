@@ -63,6 +63,7 @@ class JobRecord:
     retry_of: str | None  # the job that this one runs again
     retried_as: str | None  # the newest job that runs this one again
     batch_id: str | None  # the batch it was submitted with
+    schedule_id: str | None  # the schedule that has submitted it
     traceback: str | None
 
 
@@ -203,6 +204,7 @@ def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
         retry_of=meta.get("retry_of"),
         retried_as=meta.get("retried_as"),
         batch_id=meta.get("batch_id"),
+        schedule_id=meta.get("schedule_id"),
         traceback=meta.get("traceback"),
     )
 

@@ -9,8 +9,9 @@ from celery import Celery
 from celery.app.defaults import NAMESPACES, flatten
 
 from libs.flask_celery import CelerySettings, Role, SettingError
-from libs.flask_celery.celery_config import API_TIMEOUT, celery_config, record_place, route_job
+from libs.flask_celery.celery_config import API_TIMEOUT, celery_config, route_job
 from libs.flask_celery.overrides import typed_overrides
+from libs.flask_celery.record_place import record_place
 from libs.flask_celery.transport import OPTION, RecordPlace
 
 
