@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app import key_use
 from app.api_keys import Principal, Scope, find_principal
-from app.errors import ProblemError
 from app.extensions import db
 from app.job_tokens import PREFIX, ExpiredTokenError, InvalidTokenError, JobAccess
+from app.problem import ProblemError
 from app.rate_limits import RateLimits
 from libs.flask_celery import UnknownJobError
 

@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 from app.api_1_0.batch_items import ThenSchema, item_of, refused_item
 from app.api_1_0.json_body import object_of_unique_names, refuse_constant, what_is_wrong
 from app.api_1_0.json_depth import is_too_deep
-from app.errors import ProblemError
+from app.problem import ProblemError
 from libs.flask_celery import BatchItem, RefusedItem, Then, Turns
 
 #: Jobs of one batch.

@@ -11,7 +11,8 @@ from flask import current_app
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api_1_0.idempotency import LONGEST_KEY
-from app.errors import ProblemError, as_problem, problem_fields
+from app.errors import as_problem
+from app.problem import ProblemError, problem_fields
 from libs.flask_celery import BatchItem, Outcome, RefusedItem
 
 logger = logging.getLogger(__name__)

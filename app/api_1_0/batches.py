@@ -18,7 +18,7 @@ from app.api_1_0.schemas import BatchPageSchema, BatchSchema, BatchWithJobsSchem
 from app.api_1_0.schemas.batches import submitted_head
 from app.api_1_0.webhooks import tell_of_ends
 from app.api_keys import Principal, Scope
-from app.errors import RETRY_AFTER, RETRY_AFTER_FULL, ProblemError
+from app.problem import RETRY_AFTER, RETRY_AFTER_FULL, ProblemError
 from libs.flask_celery import (
     BatchRecord,
     EmptyBatchError,

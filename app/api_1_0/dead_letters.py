@@ -24,7 +24,8 @@ from app.api_1_0.schemas import (
 )
 from app.api_1_0.schemas.dead_letters import MOST_AT_ONCE
 from app.api_keys import Principal, Scope
-from app.errors import ProblemError, as_problem, problem_fields
+from app.errors import as_problem
+from app.problem import ProblemError, problem_fields
 from libs.flask_celery import (
     DeadLetter,
     DeadLetters,

@@ -10,7 +10,7 @@ from flask import json
 from app.api_1_0.representing import represent
 from app.api_1_0.schemas import LogLineSchema, ProgressEventSchema, StateEventSchema
 from app.api_keys import Principal
-from app.errors import ProblemError, problem_fields
+from app.problem import ProblemError, problem_fields
 from libs.flask_celery import EventPage, JobEvent, JobProgress, JobRecord, JobState, StateChange
 
 #: What is sent when there is nothing to say, so that nobody takes the stream for dead.

@@ -16,7 +16,8 @@ from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
 from app.api_1_0.schemas import LogLineSchema, ProgressEventSchema, StateEventSchema
 from app.api_keys import Principal, Scope
-from app.errors import RETRY_AFTER_FULL, ProblemError, as_problem
+from app.errors import as_problem
+from app.problem import RETRY_AFTER_FULL, ProblemError
 from libs.flask_celery import UNAVAILABLE, EventPage, ExpiredJobError, JobFollowers, UnknownJobError
 
 EVENT_STREAM = "text/event-stream"

@@ -13,9 +13,9 @@ from marshmallow import Schema, fields, validate
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.schemas import UploadedFileSchema
 from app.api_keys import Principal, Scope
-from app.errors import ProblemError
 from app.extensions import db
 from app.file_store import FileStore, UploadTooLargeError
+from app.problem import ProblemError
 
 _CHUNK = 256 * 1024
 

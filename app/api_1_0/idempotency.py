@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from flask import Request
 
-from app.errors import ProblemError
+from app.problem import ProblemError
 
 LONGEST_KEY = 255
 

@@ -15,8 +15,8 @@ from app.api_1_0.queries import CancelQuery
 from app.api_1_0.retry_after import seconds_until_done
 from app.api_1_0.schemas import EmptySchema, ResultSchema, Submission, SubmittedSchema
 from app.api_keys import Principal, Scope
-from app.errors import ProblemError
 from app.job_tokens import JobAccess
+from app.problem import ProblemError
 from libs.flask_celery import JobRecord, SubmissionTerms, SubmittedJob, UnknownTaskError, run_again, with_key
 
 

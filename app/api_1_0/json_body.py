@@ -8,7 +8,7 @@ from flask import Request
 from marshmallow import Schema
 
 from app.api_1_0.json_depth import DEEPEST, is_too_deep
-from app.errors import ProblemError
+from app.problem import ProblemError
 
 
 def read_json_object(request: Request) -> dict[str, Any]:

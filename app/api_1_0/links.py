@@ -45,6 +45,11 @@ def batch_url(batch_id: str) -> str:
     return f"{PREFIX}/batches/{_segment(batch_id)}"
 
 
+def schedule_url(schedule_id: str) -> str:
+    """One schedule."""
+    return f"{PREFIX}/schedules/{_segment(schedule_id)}"
+
+
 def file_url(task_id: str, name: str) -> str:
     """One file that a job produced."""
     return f"{result_url(task_id)}/files/{_segment(name)}"

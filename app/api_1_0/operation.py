@@ -26,12 +26,12 @@ class Operation:
     answers: Mapping[int, type[Schema] | None]
     errors: tuple[int, ...] = ()
     query: type[Schema] | None = None
+    body: type[Schema] | None = None  # documented; the method reads it
     headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     request_headers: tuple[str, ...] = ()
     description: str = ""
     job_token: bool = False
     also_needs: Scope | None = None
-    body: type[Schema] | None = None
     body_required: bool = True
     #: Of an answer that is a stream of server-sent events: their data, by the events' names.
     events: Mapping[str, type[Schema]] = field(default_factory=dict)

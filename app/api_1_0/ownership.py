@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app
 
 from app.api_keys import Principal
-from app.errors import ProblemError
+from app.problem import ProblemError
 from libs.flask_celery import ExpiredJobError, JobRecord, JobRecords, UnknownJobError
 
 

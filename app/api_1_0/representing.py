@@ -7,7 +7,8 @@ from app.api_1_0.polling import Representation
 from app.api_1_0.retry_after import retry_after
 from app.api_1_0.schemas import AdminResultSchema, ResultSchema
 from app.api_keys import Principal, Scope
-from app.errors import as_problem, problem_fields
+from app.errors import as_problem
+from app.problem import problem_fields
 from libs.flask_celery import ExpiredJobError, JobRecord, UnknownJobError
 
 

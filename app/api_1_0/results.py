@@ -15,7 +15,7 @@ from app.api_1_0.queries import MOST_RESULTS, PollQuery, ResultListQuery
 from app.api_1_0.representing import represent, represent_many
 from app.api_1_0.schemas import ResultListSchema, ResultSchema
 from app.api_keys import Principal, Scope
-from app.errors import ProblemError
+from app.problem import ProblemError
 
 #: Jobs looked at for the newest one of a task.
 _MOST_SCANNED = 2_000

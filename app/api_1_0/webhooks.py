@@ -21,8 +21,8 @@ from app.api_1_0.schemas import (
     WebhookTestSchema,
 )
 from app.api_keys import Principal, Scope
-from app.errors import RETRY_AFTER_FULL, ProblemError
 from app.extensions import db
+from app.problem import RETRY_AFTER_FULL, ProblemError
 from app.webhooks import Delivery, FullError, SigningSecretError, UnfinishedError, Webhooks, delivery_id_of
 
 #: What a cursor holds: when the page's last delivery was made, in ms, and its id.

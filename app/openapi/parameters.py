@@ -8,6 +8,7 @@ PARAMETERS = {
     "task_id": ("What the submission answered.", {"type": "string", "maxLength": 255}),
     "batch_id": ("What the submission of the batch answered.", {"type": "string", "maxLength": 255}),
     "delivery_id": ("A delivery's id, as its receiver has it in webhook-id.", {"type": "string", "maxLength": 64}),
+    "schedule_id": ("The id of a schedule, as GET schedules lists them.", {"type": "string", "maxLength": 255}),
     "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
 }
 
@@ -37,6 +38,10 @@ REQUEST_HEADERS = {
     "Cancel-After": (
         "Cancel the job if it has not ended so long after its submission: seconds, or a duration such as 1h30m.",
         {"type": "string", "pattern": "^[1-9][0-9]{0,8}$|^(?=[1-9])([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?$"},
+    ),
+    "If-Match": (
+        "The ETag of the schedule that you have: refused when it has been changed since.",
+        {"type": "string"},
     ),
     "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
     "Last-Event-ID": ("The id of the last event that you have; 0 for all that is kept.", {"type": "string"}),

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, request
 
-from app.errors import ProblemError
+from app.problem import ProblemError
 from app.rate_limits.addresses import caller_of
 from app.rate_limits.allowances import Allowances
 from app.rate_limits.limits import LimitReachedError, RateLimit

@@ -56,7 +56,7 @@ class Cron(BaseSchedule):  # type: ignore[misc]
         self.both_days = both_days
         self.zone = time_zone(timezone)
         _check(self.expression)
-        self._by_the_wall = self._simulated(datetime(2000, 1, 1)).hours != set(range(24))
+        self._by_the_wall = CronSim(self.expression, datetime(2000, 1, 1)).hours != set(range(24))
         if self.next_after(datetime(2000, 1, 1, tzinfo=UTC)) is None:
             raise CronError("There is no such day in any year.")
 
@@ -111,7 +111,10 @@ class Cron(BaseSchedule):  # type: ignore[misc]
             yield time.astimezone(UTC)
 
     def _simulated(self, start: datetime) -> CronSim:
-        simulated = CronSim(self.expression, start)
+        minute, hour, *days = self.expression.split(" ")
+        # cronsim tells what comes in every hour by the star, and would go by the wall with 0-23.
+        expression = " ".join((minute, hour if self._by_the_wall else "*", *days))
+        simulated = CronSim(expression, start)
         simulated.day_and = simulated.day_and or self.both_days
         return simulated
 

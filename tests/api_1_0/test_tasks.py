@@ -87,6 +87,7 @@ def test_a_submitted_job_is_stored_and_can_be_polled(installation: Installation,
         "next_run_at": None,
         "retry_of": None,
         "retried_as": None,
+        "schedule_id": None,
         "retries": 0,
     }
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from app.errors import RETRY_AFTER
+from app.problem import RETRY_AFTER
 from tests.conftest import RedisServer, wait_until
 from tests.installation import API, Installation, an_installation
 

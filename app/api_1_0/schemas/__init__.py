@@ -33,9 +33,17 @@ from app.api_1_0.schemas.jobs import (
     SubmittedSchema,
 )
 from app.api_1_0.schemas.problems import ProblemSchema
+from app.api_1_0.schemas.schedules import (
+    NewScheduleSchema,
+    ScheduleChangeSchema,
+    SchedulePageSchema,
+    ScheduleSchema,
+    Truth,
+)
 from app.api_1_0.schemas.tasks import LimitsSchema, TaskListSchema, TaskSchema
 from app.api_1_0.schemas.times import UtcDateTime
 from app.api_1_0.schemas.webhooks import (
+    WebhookAttemptSchema,
     WebhookDeliveryPageSchema,
     WebhookDeliverySchema,
     WebhookSecretSchema,
@@ -60,6 +68,7 @@ __all__ = [
     "LogLineSchema",
     "LogPageSchema",
     "MissingResultSchema",
+    "NewScheduleSchema",
     "OutcomeProblemSchema",
     "OutcomeSchema",
     "ProblemSchema",
@@ -69,6 +78,9 @@ __all__ = [
     "ResultSchema",
     "RetriedListSchema",
     "RetriedSchema",
+    "ScheduleChangeSchema",
+    "SchedulePageSchema",
+    "ScheduleSchema",
     "StateEventSchema",
     "Submission",
     "SubmittedBatchSchema",
@@ -76,8 +88,10 @@ __all__ = [
     "TaskListSchema",
     "TaskSchema",
     "ThenJobSchema",
+    "Truth",
     "UploadedFileSchema",
     "UtcDateTime",
+    "WebhookAttemptSchema",
     "WebhookDeliveryPageSchema",
     "WebhookDeliverySchema",
     "WebhookSecretSchema",

@@ -117,6 +117,9 @@ class ResultSchema(Schema):
     batch_id = fields.String(
         allow_none=True, required=True, metadata={"description": "The batch that it was submitted with."}
     )
+    schedule_id = fields.String(
+        allow_none=True, required=True, metadata={"description": "The schedule that has submitted it."}
+    )
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
