@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 _NAMESPACE = UUID("6f1f0c0e-7a52-4f39-9f0e-2f6f8f1f6c51")
 
 
+def due_task_id(celery_app: "FlaskCelery", schedule_id: str, due: int) -> str:
+    """The id of the job that a schedule submits for a due time (ms)."""
+    return str(uuid5(_NAMESPACE, f"due\n{celery_app.queue_names.deployment}\n{schedule_id}\n{due}"))
+
+
 def submit_due(celery_app: "FlaskCelery", schedule: Schedule, due: int) -> str:
     """Submit the job of a due time (ms), unless that was done before. Returns: its task id.
 
     A schedule in code may name a task that is not known here, and has no limits, as with Celery.
     Raises: UnknownTaskError, InvalidParamsError, QueueFullError, OwnerLimitError, BrokerUnavailableError's causes.
     """
-    task_id = str(uuid5(_NAMESPACE, f"due\n{celery_app.queue_names.deployment}\n{schedule.id}\n{due}"))
+    task_id = due_task_id(celery_app, schedule.id, due)
     _publish(celery_app, schedule, task_id)
     return task_id
 

@@ -15,6 +15,7 @@ from app.api_keys import Scope, create_key, revoke_key
 from app.extensions import db
 from app.job_tokens import JobAccess, JobTokens
 from app.webhooks import Attempt, DeliveryLog, DeliveryStatus
+from libs.flask_celery import Cron, Schedule, Schedules
 from tests.conftest import wait_until
 from tests.installation import API, Installation, an_installation, assert_problem, bearer
 
@@ -62,6 +63,14 @@ ROWS = {
     "GET /webhooks/deliveries": Row(Scope.READ, own=200, other=200),
     "GET /webhooks/deliveries/<delivery_id>": Row(Scope.READ, own=200, other=404),
     "POST /webhooks/deliveries/<delivery_id>/redeliver": Row(Scope.SUBMIT, own=202, other=404),
+    "GET /schedules": Row(Scope.READ, own=200, other=200),
+    "POST /schedules": Row(
+        Scope.SUBMIT, own=201, other=201, body={"json": {"task": ADDS, "params": {"a": 1, "b": 2}, "every": 60}}
+    ),
+    "GET /schedules/<schedule_id>": Row(Scope.READ, own=200, other=404),
+    "PATCH /schedules/<schedule_id>": Row(Scope.SUBMIT, own=200, other=404, body={"json": {"enabled": False}}),
+    "DELETE /schedules/<schedule_id>": Row(Scope.SUBMIT, own=204, other=404),
+    "POST /schedules/<schedule_id>/run": Row(Scope.SUBMIT, own=202, other=404),
 }
 
 #: What anybody may call: it tells nothing of anyone's.
@@ -183,6 +192,13 @@ def a_delivery(installation: Installation, owner: str) -> str:
     return delivery.id
 
 
+def a_schedule(installation: Installation) -> str:
+    """The id of a new one of ann's."""
+    timing = Cron("0 10 * * *")
+    schedule = Schedule(id="", task=ADDS, timing=timing, params={"a": 1, "b": 2}, owner="ann")
+    return Schedules(installation.app.extensions["celery"]).create(schedule)[0].id
+
+
 def call(case: Case, method: str, path: str, row: Row, presented: dict[str, Any]) -> Any:
     """The answer, read and closed."""
     query = {**row.query, **presented.get("query_string", {})}
@@ -209,6 +225,8 @@ def test_every_route_answers_every_caller_as_the_table_says(
     path = pattern.replace("<task_id>", task_id).replace("<name>", name).replace("<task>", ADDS)
     if "<delivery_id>" in path:
         path = path.replace("<delivery_id>", a_delivery(installation, "ann"))
+    schedule_id = a_schedule(installation) if "<schedule_id>" in pattern else str(uuid4())
+    path = path.replace("<schedule_id>", schedule_id)
     case = Case(installation, task_id)
     presented, status = present(case), expected(route, row)
     kept = installation.what_is_kept()
@@ -233,7 +251,7 @@ def test_every_route_answers_every_caller_as_the_table_says(
     else:
         # Word for word what is said of a job that never was: nothing tells that there is one.
         made_up = re.sub(r"msg_\w+", f"msg_{'0' * 40}", path.replace(task_id, str(uuid4())))
-        never = call(case, method, made_up, row, case.key("bob"))
+        never = call(case, method, made_up.replace(schedule_id, str(uuid4())), row, case.key("bob"))
         assert answer.json | {"request_id": ""} == never.json | {"request_id": ""}
 
 

@@ -194,8 +194,7 @@ def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[s
     rules = [rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith(API)]
     assert len(rules) == 16
     for rule in rules:
-        address = rule.rule.replace("<task>", "maintenance.adds").replace("<task_id>", "x").replace("<name>", "x")
-        address = address.replace("<delivery_id>", "x")
+        address = re.sub("<(?!task>)[a-z_]+>", "x", rule.rule.replace("<task>", "maintenance.adds"))
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - (rule.methods or set()):
             answer = client.open(address, method=method, headers=ann)
             assert_problem(answer, 405)
@@ -213,6 +212,12 @@ def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[s
         ("GET", "/results/x"),
         ("GET", "/results/x/files/y"),
         ("POST", "/files"),
+        ("GET", "/schedules"),
+        ("POST", "/schedules"),
+        ("GET", "/schedules/x"),
+        ("PATCH", "/schedules/x"),
+        ("DELETE", "/schedules/x"),
+        ("POST", "/schedules/x/run"),
     ],
 )
 def test_an_unknown_query_argument(method: str, path: str, client: FlaskClient, ann: dict[str, str]) -> None:

@@ -93,6 +93,7 @@ def test_an_interval_begins_with_a_whole_one(client: FlaskClient, auth: dict[str
     runs = [datetime.fromisoformat(time) for time in shown.json["next_runs"]]
     assert [later - earlier for earlier, later in pairwise(runs)] == [timedelta(seconds=90)] * 4
     assert timedelta(seconds=89) < runs[0] - before < timedelta(seconds=120)
+    assert '"every": 90,' in shown.text
     assert (shown.json["every"], shown.json["cron"], shown.json["timezone"]) == (90, None, None)
 
 

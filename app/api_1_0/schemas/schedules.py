@@ -100,8 +100,8 @@ class ScheduleSchema(Schema):
         required=True,
         metadata={"type": ["string", "null"]},
     )
-    every = fields.Function(
-        lambda schedule: schedule.timing.run_every.total_seconds() if isinstance(schedule.timing, Interval) else None,
+    every = fields.Method(
+        "get_every",
         required=True,
         metadata={"type": ["number", "null"], "description": "Seconds."},
     )
@@ -148,6 +148,13 @@ class ScheduleSchema(Schema):
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
+
+    def get_every(self, schedule: Schedule) -> float | None:
+        """As it was sent: one of the API's is a whole number."""
+        if not isinstance(schedule.timing, Interval):
+            return None
+        seconds: float = schedule.timing.run_every.total_seconds()
+        return int(seconds) if seconds.is_integer() else seconds
 
     def get_next_runs(self, schedule: Schedule) -> list[str | None]:
         """Soonest first; none of one that is paused."""
