@@ -5,6 +5,7 @@ pass through as ``CELERY_<NAME>`` and are checked where Celery is configured.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -30,6 +31,8 @@ _RATE = Regexp(r"(0|[1-9][0-9]{0,8}/(second|minute|hour|day))\Z", error="Wants a
 #: As browsers send them (RFC 6454, 6.2): in lower case, without a path or a slash at the end.
 _ORIGIN = r"(\*|https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)"
 _ORIGINS = Regexp(rf"({_ORIGIN}(, ?{_ORIGIN})*)?\Z", error="Wants origins such as https://app.example.com, or *.")
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(\*|[a-z0-9][a-z0-9!#$&^_.+-]*)")
 
 #: Ten years: what is meant to last longer is an API key.
 _LONGEST_TTL = 315_360_000
@@ -62,6 +65,12 @@ class Config:
     max_body: int
     max_batch_body: int
     max_upload: int
+    files_url: str  # file:///directory or s3://bucket/prefix
+    files_endpoint: str  # of an S3 other than Amazon's
+    upload_quota: int
+    upload_types: tuple[str, ...]
+    upload_expires: int
+    file_sweep_interval: float
     api_processes: int
     worker_concurrency: int
     log_level: str
@@ -96,11 +105,6 @@ class Config:
     schedule_grace: int
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def files_dir(self) -> Path:
-        """Where uploads and job files are kept."""
-        return self.data_dir / "files"
 
 
 def load_config(*, role: str = "api") -> Config:
@@ -140,6 +144,12 @@ def _read(env: Env, role: str, celery: Mapping[str, str]) -> Config:
         max_body=env.int("MAX_BODY", 1024**2, validate=Range(1024)),
         max_batch_body=env.int("MAX_BATCH_BODY", 16 * 1024**2, validate=Range(1024)),
         max_upload=env.int("MAX_UPLOAD", 1024**3, validate=Range(1024)),
+        files_url=env.str("FILES_URL", "") or (data_dir / "files").as_uri(),
+        files_endpoint=env.str("FILES_ENDPOINT", ""),
+        upload_quota=env.int("UPLOAD_QUOTA", 0, validate=Range(0)),
+        upload_types=_media_types(env.str("UPLOAD_TYPES", "")),
+        upload_expires=env.int("UPLOAD_EXPIRES", 604_800, validate=Range(0)),
+        file_sweep_interval=env.float("FILE_SWEEP_INTERVAL", 600.0, validate=Range(0.1, 86_400)),
         api_processes=env.int("API_PROCESSES", 1, validate=Range(1)),
         worker_concurrency=env.int("WORKER_CONCURRENCY", os.cpu_count() or 2, validate=Range(1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
@@ -245,6 +255,13 @@ def _secret_keys(text: str) -> tuple[str, ...]:
             'separated by commas. Make one: python -c "import secrets; print(secrets.token_urlsafe(48))".'
         )
     return keys
+
+
+def _media_types(text: str) -> tuple[str, ...]:
+    types = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not all(map(_MEDIA_TYPE.fullmatch, types)):
+        raise ConfigError("UPLOAD_TYPES wants media types, separated by commas: text/csv,application/pdf,image/*.")
+    return types
 
 
 def _timezone(name: str) -> ZoneInfo:

@@ -9,6 +9,7 @@ from app import (
     cross_origin,
     docs_page,
     errors,
+    files,
     jobs,
     rate_limits,
     request_context,
@@ -17,7 +18,6 @@ from app import (
     webhooks,
 )
 from app.extensions import db, migrate
-from app.file_store import FileStore
 from app.job_tokens import JobTokens
 from app.jobs.schedules import SCHEDULES
 from app.secret_key import stored_secret_key
@@ -59,7 +59,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.url_map.strict_slashes = False
     db.init_app(app)
     migrate.init_app(app, db, directory=f"{__path__[0]}/migrations")
-    app.extensions["job_files"] = FileStore(config.files_dir, max_upload=config.max_upload)
+    files.init_app(app, config)
     auth.init_app(app)
     if Role(config.role) is Role.API:  # a worker knows no caller and signs nothing
         app.extensions["job_tokens"] = JobTokens(_secret_keys(config), ttl=config.access_token_ttl)

@@ -8,8 +8,10 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from app.file_problems import file_problem
+from app.files import FilesError
 from app.library_problems import of_library
-from app.problem import CONTENT_TYPE, ProblemError, problem_fields
+from app.problem import CONTENT_TYPE, RETRY_AFTER, ProblemError, problem_fields
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ def as_problem(error: Exception) -> ProblemError:
                 "The request is not valid; see errors.",
                 errors=error.normalized_messages(),  # type: ignore[no-untyped-call]
             )
+        case FilesError():
+            status, detail = file_problem(error)
+            away = status is HTTPStatus.SERVICE_UNAVAILABLE
+            return ProblemError(status, detail, headers={"Retry-After": str(RETRY_AFTER)} if away else None)
         case HTTPException():
             return _of_http_exception(error)
     return of_library(error) or ProblemError(

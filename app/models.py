@@ -70,4 +70,6 @@ class UploadedFile(Base):
     content_type: Mapped[str] = mapped_column(String(255))
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)  # and while it comes in, when it was last heard of
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)  # None while it comes in
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its bytes are gone; it is known for a while

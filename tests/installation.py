@@ -28,6 +28,7 @@ from sqlalchemy import func, select
 
 from app.api_keys import Scope, create_key
 from app.extensions import Base, db
+from app.files import Uploads
 from config import BROKER_DATABASE, RESULT_DATABASE, load_config
 from libs.flask_celery.accept_script import ACCEPTED
 from libs.flask_celery.backend import JobBackend
@@ -129,6 +130,14 @@ class Installation:
         message = message_of(headers, {}, [[], {}, {}], "json")
         assert self.backend.accept_job(message, "default") == ACCEPTED
         return task_id
+
+    def upload(self, owner: str, content: bytes = b"code,name\nA-1,Bolt\n", *, name: str = "parts.csv") -> str:
+        """A file of the owner's; returns its id."""
+        with self.app.app_context():
+            uploads: Uploads = self.app.extensions["uploads"]
+            with uploads.receive(owner=owner, name=name, content_type="text/csv", length=len(content)) as incoming:
+                incoming.write(content)
+                return incoming.finish()
 
     def expire(self, task_id: str) -> None:
         """Let the result's time to live pass now."""

@@ -40,7 +40,8 @@ def test_the_defaults_need_no_environment(tmp_path: Path) -> None:
     assert config.database_url == f"sqlite:///{tmp_path}/var/taskgate.db"
     assert (config.host, config.port, config.role, config.testing) == ("127.0.0.1", 8000, "api", False)
     assert config.timezone == ZoneInfo("UTC")
-    assert config.files_dir == tmp_path / "var" / "files"
+    assert (config.files_url, config.files_endpoint) == (f"file://{tmp_path}/var/files", "")
+    assert (config.upload_quota, config.upload_types, config.upload_expires) == (0, (), 604_800)
     assert (config.celery, config.deployment) == ({}, "")
     assert (config.access_token_ttl, config.secret_key) == (86_400, ())
 

@@ -8,7 +8,7 @@ from flask_restful import Api, Resource
 from app.api_1_0.batches import Batch, BatchCancel, BatchList
 from app.api_1_0.dead_letters import DeadLetterDrop, DeadLetterList, DeadLetterRetry
 from app.api_1_0.events import ResultEvents
-from app.api_1_0.files import FileList
+from app.api_1_0.files import File, FileContent, FileList
 from app.api_1_0.job_actions import JobCancel, JobRetry
 from app.api_1_0.jobs import Job, JobList
 from app.api_1_0.links import PREFIX
@@ -49,6 +49,8 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/dead-letters/retry", DeadLetterRetry),
     ("/dead-letters/drop", DeadLetterDrop),
     ("/files", FileList),
+    ("/files/<file_id>", File),
+    ("/files/<file_id>/content", FileContent),
     ("/webhooks/secret", WebhookSecret),
     ("/webhooks/secret/rotate", WebhookSecretRotation),
     ("/webhooks/test", WebhookTest),

@@ -1,26 +1,24 @@
-"""Uploading input files."""
+"""Input files: uploading, listing, reading back and removing one's own."""
 
+import base64
 import re
-from collections.abc import Iterator
+from datetime import UTC, datetime
 from http import HTTPStatus
-from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import Any
 
-from flask import current_app, request
+from flask import Response, current_app
 from flask_restful import Resource
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
+from app.api_1_0.downloads import HEADERS, REQUEST_HEADERS, download
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.schemas import UploadedFileSchema
+from app.api_1_0.receiving import received
+from app.api_1_0.schemas import FilePageSchema, UploadedFileSchema
 from app.api_keys import Principal, Scope
-from app.extensions import db
-from app.file_store import FileStore, UploadTooLargeError
-from app.problem import ProblemError
+from app.files import StoredFile, Upload, Uploads
 
-_CHUNK = 256 * 1024
-
-#: RFC 6838, section 4.2: the names a media type can have. Anything else is not worth keeping.
-_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+#: What a cursor holds: when the last upload of the page was created, in µs, and its id.
+_POSITION = re.compile(r"([0-9]{1,17}) ([0-9a-f-]{36})")
 
 
 class UploadQuery(Schema):
@@ -29,77 +27,118 @@ class UploadQuery(Schema):
     name = fields.String(validate=validate.Length(min=1, max=255), metadata={"description": "The file's name."})
 
 
+class FilePageQuery(Schema):
+    """Which of one's files."""
+
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    cursor = fields.String(validate=validate.Length(min=1, max=512))
+
+
 class FileList(Resource):  # type: ignore[misc]
     """``files``"""
+
+    @operation(
+        Operation(
+            "List your input files, newest first",
+            Scope.READ,
+            {200: FilePageSchema},
+            query=FilePageQuery,
+        )
+    )
+    def get(self, principal: Principal, query: dict[str, Any]) -> Any:
+        """One page; ``next`` is the cursor of the one after it."""
+        before, limit = _read_cursor(query["cursor"]) if "cursor" in query else None, query["limit"]
+        page = _uploads().page(principal.name, before=before, limit=limit + 1)
+        more = len(page) > limit
+        return {"files": page[:limit], "next": _write_cursor(page[limit - 1]) if more else None}, HTTPStatus.OK
 
     @operation(
         Operation(
             "Upload an input file",
             Scope.SUBMIT,
             {201: UploadedFileSchema},
-            errors=(400, 413, 422),
+            errors=(400, 413, 415, 422, 503, 507),
             query=UploadQuery,
             description="As a form with the field `file`, or as the body itself, of any media type, with `?name=`.",
         )
     )
     def post(self, principal: Principal, query: dict[str, Any]) -> Any:
         """Params then name it by its ``file_id``."""
-        store: FileStore = current_app.extensions["job_files"]
-        request.max_content_length = current_app.config["MAX_UPLOAD"] + _CHUNK  # the form's own bytes
-        name, content_type, stream = _incoming(query)
-        if not _MEDIA_TYPE.fullmatch(content_type):
-            content_type = "application/octet-stream"
-        try:
-            upload = store.save_upload(
-                db.session(), _chunks(stream), owner=principal.name, name=name, content_type=content_type
-            )
-        except UploadTooLargeError as error:
-            raise ProblemError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A file may have {error.limit:,} bytes. Split it."
-            ) from error
-        try:
-            _require_whole(upload.size)
-            db.session.commit()
-        except Exception:
-            store.discard_upload(upload.id)
-            raise
-        return upload, HTTPStatus.CREATED
+        uploads = _uploads()
+        with received(uploads, principal.name, query.get("name")) as incoming:
+            file_id = incoming.finish()
+        return uploads.find(file_id, owner=principal.name), HTTPStatus.CREATED
 
 
-def _require_whole(size: int) -> None:
-    """Raises: ProblemError when nothing came, or less than was announced.
+class File(Resource):  # type: ignore[misc]
+    """``files/{file_id}``"""
 
-    gunicorn ends the stream of a client that has gone away as it ends any other, and werkzeug then trusts it
-    (``wsgi.input_terminated``). A form that breaks off is noticed by its missing boundary.
-    """
-    if size == 0:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "The file is empty. Send its bytes, e.g. curl -F file=@parts.csv.")
-    if request.mimetype != "multipart/form-data" and request.content_length not in (None, size):
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "The upload broke off before its Content-Length. Send it again.")
+    @operation(Operation("Describe an input file", Scope.READ, {200: UploadedFileSchema}, errors=(404, 410)))
+    def get(self, principal: Principal, file_id: str) -> Any:
+        """Its name, size, type, digest and when it expires."""
+        return _own(principal, file_id), HTTPStatus.OK
 
-
-def _incoming(query: dict[str, Any]) -> tuple[str, str, IO[bytes]]:
-    """Name, media type and bytes. The name is for people only; nothing is ever opened by it."""
-    if request.mimetype != "multipart/form-data":
-        return _plain(query.get("name", "upload")), request.mimetype, request.stream
-    others = sorted({*request.form, *request.files} - {"file"})
-    if others or len(request.files.getlist("file")) != 1:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "Send one file in the form field named file and nothing else, e.g. curl -F file=@parts.csv.",
-            errors={key: ["Unknown field."] for key in others} or {"file": ["Missing, or more than one."]},
+    @operation(
+        Operation(
+            "Remove an input file",
+            Scope.SUBMIT,
+            {204: None},
+            errors=(404, 409, 410, 503),
+            description="Not while a job that has not ended names it.",
         )
-    part = request.files["file"]
-    return _plain(query.get("name") or part.filename or "upload"), part.mimetype, part.stream
+    )
+    def delete(self, principal: Principal, file_id: str) -> Any:
+        """At once, and its bytes count no more."""
+        _uploads().remove(_own(principal, file_id))
+        return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def _plain(name: str) -> str:
-    """The last part of a client's path, printable."""
-    printable = "".join(character for character in name.replace("\\", "/") if character.isprintable())
-    last = PurePosixPath(printable).name[:255]
-    return last if last.strip(".") else "upload"
+class FileContent(Resource):  # type: ignore[misc]
+    """``files/{file_id}/content``"""
+
+    @operation(
+        Operation(
+            "Download an input file",
+            Scope.READ,
+            {200: None, 206: None, 304: None},
+            errors=(404, 410, 416, 503),
+            headers={200: HEADERS, 206: (*HEADERS, "Content-Range"), 304: HEADERS},
+            request_headers=REQUEST_HEADERS,
+            description="Takes `Range`, so that a download can go on where it broke off, and `If-None-Match`.",
+        )
+    )
+    def get(self, principal: Principal, file_id: str) -> Response:
+        """Its bytes as they were uploaded, as an attachment."""
+        upload = _own(principal, file_id)
+        return download(
+            _uploads().open(upload),
+            StoredFile(upload.key, upload.size, upload.created_at),
+            name=upload.name,
+            content_type=upload.content_type,
+            etag=upload.sha256,
+        )
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    while chunk := stream.read(_CHUNK):
-        yield chunk
+def _uploads() -> Uploads:
+    uploads: Uploads = current_app.extensions["uploads"]
+    return uploads
+
+
+def _own(principal: Principal, file_id: str) -> Upload:
+    return _uploads().find(file_id, owner=None if Scope.ADMIN in principal.scopes else principal.name)
+
+
+def _write_cursor(last: Upload) -> str:
+    micros = int(last.created_at.timestamp()) * 1_000_000 + last.created_at.microsecond
+    return base64.urlsafe_b64encode(f"{micros} {last.id}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        position = _POSITION.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
+        if position is None:
+            raise ValueError(cursor)
+        seconds, micros = divmod(int(position[1]), 1_000_000)
+        return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=micros), position[2]
+    except (ValueError, OverflowError, OSError) as error:
+        raise ValidationError("Not a cursor that this service gave.", "cursor") from error

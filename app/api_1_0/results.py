@@ -1,12 +1,15 @@
 """The results endpoint: what clients poll."""
 
+from hashlib import sha256
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
-from flask import Response, current_app, request, send_file
+from flask import Response, current_app, request
 from flask_restful import Resource
+from werkzeug.utils import get_content_type
 
+from app.api_1_0.downloads import HEADERS, REQUEST_HEADERS, download
 from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record, own_records
@@ -15,6 +18,7 @@ from app.api_1_0.queries import MOST_RESULTS, PollQuery, ResultListQuery
 from app.api_1_0.representing import represent, represent_many
 from app.api_1_0.schemas import ResultListSchema, ResultSchema
 from app.api_keys import Principal, Scope
+from app.files import JobFiles
 from app.problem import ProblemError
 
 #: Jobs looked at for the newest one of a task.
@@ -107,6 +111,8 @@ class ResultFile(Resource):  # type: ignore[misc]
             {200: None, 206: None, 304: None},
             errors=(404, 410, 416, 503),
             job_token=True,
+            headers={200: HEADERS, 206: (*HEADERS, "Content-Range"), 304: HEADERS},
+            request_headers=REQUEST_HEADERS,
             description="Takes `Range`, so that a download can go on where it broke off, and `If-None-Match`.",
         )
     )
@@ -116,7 +122,9 @@ class ResultFile(Resource):  # type: ignore[misc]
         file = next((file for file in record.files if file.name == name), None)
         if file is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "The job has no such file; its result lists those it has.")
-        path = current_app.extensions["job_files"].job_file_path(task_id, file)
-        if not path.is_file():
-            raise ProblemError(HTTPStatus.GONE, "The file has been removed. Submit the job again to have it anew.")
-        return send_file(path, mimetype=file.content_type, as_attachment=True, download_name=file.name)
+        files: JobFiles = current_app.extensions["job_files"]
+        stored = files.find(file)
+        content_type = get_content_type(file.content_type, "utf-8")
+        # A key is one file's and stands for its bytes, which never change.
+        etag = sha256(file.key.encode()).hexdigest()[:32]
+        return download(files.open(stored), stored, name=file.name, content_type=content_type, etag=etag)

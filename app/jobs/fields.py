@@ -6,8 +6,7 @@ from uuid import UUID
 from flask import current_app, g
 from marshmallow import ValidationError, fields
 
-from app.extensions import db
-from app.file_store import FileStore
+from app.files import ExpiredUploadError, UnknownUploadError, Uploads
 
 
 class WholeNumber(fields.Integer):
@@ -33,7 +32,10 @@ class UploadId(fields.String):
             file_id = str(UUID(file_id))
         except ValueError as error:
             raise ValidationError("Not a file id. POST files answers one.") from error
-        store: FileStore = current_app.extensions["job_files"]
-        if store.find_upload(db.session(), file_id, owner=g.get("principal") or "") is None:
-            raise ValidationError("There is no such file of yours. Upload it with POST files first.")
-        return file_id
+        uploads: Uploads = current_app.extensions["uploads"]
+        try:
+            return uploads.use(file_id, owner=g.get("principal") or "").id
+        except ExpiredUploadError as error:
+            raise ValidationError("This file has expired. Upload it again with POST files.") from error
+        except UnknownUploadError as error:
+            raise ValidationError("There is no such file of yours. Upload it with POST files first.") from error

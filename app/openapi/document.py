@@ -127,7 +127,7 @@ def _operation(
         if method == "GET":
             documented["security"].append({"job_token_in_query": []})
     documented["parameters"] += _query_and_headers(described)
-    if resource.__name__ == "FileList":
+    if resource.__name__ == "FileList" and method == "POST":
         documented["requestBody"] = _upload_body()
     if described.body is not None:
         content = {"application/json": {"schema": described.body}}

@@ -9,6 +9,7 @@ PARAMETERS = {
     "batch_id": ("What the submission of the batch answered.", {"type": "string", "maxLength": 255}),
     "delivery_id": ("A delivery's id, as its receiver has it in webhook-id.", {"type": "string", "maxLength": 64}),
     "schedule_id": ("The id of a schedule, as GET schedules lists them.", {"type": "string", "maxLength": 255}),
+    "file_id": ("What POST files answered.", {"type": "string", "maxLength": 255}),
     "name": ("A file's name, as the result lists it.", {"type": "string", "maxLength": 128}),
 }
 
@@ -19,6 +20,10 @@ HEADERS = {
     "Content-Location": ("Where this job is polled.", {"type": "string"}),
     "Preference-Applied": ("What was preferred and done, as wait=10.", {"type": "string"}),
     "ETag": ("Of this very answer; to be sent as If-None-Match.", {"type": "string"}),
+    "Last-Modified": ("When the file came to be.", {"type": "string"}),
+    "Accept-Ranges": ("What a Range is in.", {"type": "string", "enum": ["bytes"]}),
+    "Content-Range": ("Which bytes these are, and of how many.", {"type": "string"}),
+    "Content-Disposition": ("attachment, with the file's name.", {"type": "string"}),
     "Idempotent-Replayed": (
         "The job was submitted before, under the same key.",
         {"type": "string", "enum": ["true"]},
@@ -41,6 +46,14 @@ REQUEST_HEADERS = {
     ),
     "If-Match": (
         "The ETag of the schedule that you have: refused when it has been changed since.",
+        {"type": "string"},
+    ),
+    "Range": (
+        "Which bytes are wanted: one range; several are answered with the whole file.",
+        {"type": "string", "examples": ["bytes=1000-"]},
+    ),
+    "If-Range": (
+        "The ETag that the range is of; when it is another one now, the answer is the whole file.",
         {"type": "string"},
     ),
     "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),

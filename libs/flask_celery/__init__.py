@@ -54,6 +54,8 @@ from libs.flask_celery.errors import (
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.file_sweeper import JobFileSweep
+from libs.flask_celery.file_use import kept_files, unfinished_params
 from libs.flask_celery.firing import run_now
 from libs.flask_celery.following import JobFollowers
 from libs.flask_celery.history import EventKind, EventPage, JobEvent, JobHistory, LogLine, LogPage, StateChange
@@ -82,8 +84,8 @@ __all__ = [
     "CelerySettings", "ContextTask", "FlaskCelery", "Role", "TellingSettings", "celery_app", "completions_table",
     "import_jobs", "make_celery",
     # Writing jobs
-    "JobDescription", "JobFileStore", "JobLimits", "JobSpec", "current_job", "describe", "job", "job_spec",
-    "job_specs", "read_batch", "read_batch_jobs",
+    "JobDescription", "JobFileStore", "JobFileSweep", "JobLimits", "JobSpec", "current_job", "describe", "job",
+    "job_spec", "job_specs", "read_batch", "read_batch_jobs",
     # Using jobs
     "FINAL_STATES", "UNAVAILABLE", "JobFailure", "JobFile", "JobProgress", "JobRecord", "JobRecords", "JobState",
     "Found", "SubmissionTerms", "SubmittedJob", "Wanted", "Watch", "WatchHub", "WindowCounter", "search", "submit",
@@ -97,7 +99,8 @@ __all__ = [
     # Scheduling them
     "Cron", "CronError", "Schedule", "ScheduleSource", "Schedules", "run_now",
     # Looking after them
-    "DeadLetter", "DeadLetters", "forget_completions", "quarantined", "release_from_quarantine", "run_again",
+    "DeadLetter", "DeadLetters", "forget_completions", "kept_files", "quarantined", "release_from_quarantine",
+    "run_again", "unfinished_params",
     # Doing more in the workers
     "FIRST_HEADER", "ThreadStep", "run_script",
     # Errors

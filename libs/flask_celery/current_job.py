@@ -3,11 +3,13 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from celery._state import get_current_task
-from flask import current_app
+from flask import current_app, g
 
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
 from libs.flask_celery.outlet import Outlet
@@ -27,10 +29,13 @@ _CANCEL_INTERVAL = 0.1
 
 
 class JobFileStore(Protocol):
-    """Where jobs leave their files; the application registers one as ``app.extensions["job_files"]``."""
+    """Where jobs have their files; the application registers one as ``app.extensions["job_files"]``."""
 
     def keep(self, task_id: str, name: str, source: Path, content_type: str) -> JobFile:
         """Take over the file at ``source`` as ``name``."""
+
+    def open_input(self, file_id: str, *, owner: str) -> AbstractContextManager[BinaryIO]:
+        """An input file of the owner's, to read from."""
 
 
 class Job:
@@ -63,6 +68,10 @@ class Job:
         Raises: TooManyFilesError.
         """
         _find().attach(source, name=name, content_type=content_type)
+
+    def open_file(self, file_id: str) -> AbstractContextManager[BinaryIO]:
+        """An input file of the submitter's, for ``with``: binary, seekable, never whole in memory."""
+        return _find().open_file(file_id)
 
 
 class ActiveJob:
@@ -147,6 +156,10 @@ class ActiveJob:
         store: JobFileStore = current_app.extensions["job_files"]
         self._files.append(store.keep(self._request.id, name, source, content_type))
 
+    def open_file(self, file_id: str) -> AbstractContextManager[BinaryIO]:
+        """From the application's store."""
+        return _open_input(file_id)
+
     def close(self) -> None:
         """The run is over, and what it has said is passed on before its outcome is stored.
 
@@ -168,9 +181,7 @@ class ActiveJob:
         return {
             "started_at": self._started_at,
             "progress": self._shown_progress(),
-            "files": [
-                {"name": file.name, "size": file.size, "content_type": file.content_type} for file in self._files
-            ],
+            "files": [asdict(file) for file in self._files],
         }
 
     def take_over(self, fields: Mapping[str, Any]) -> None:
@@ -204,6 +215,15 @@ class NoJob:
 
     def attach(self, source: Path, *, name: str, content_type: str) -> None:
         """The file stays where it is, for the caller."""
+
+    def open_file(self, file_id: str) -> AbstractContextManager[BinaryIO]:
+        """An input file of the principal that the caller works for."""
+        return _open_input(file_id)
+
+
+def _open_input(file_id: str) -> AbstractContextManager[BinaryIO]:
+    store: JobFileStore = current_app.extensions["job_files"]
+    return store.open_input(file_id, owner=g.get("principal") or "")
 
 
 _NO_JOB = NoJob()

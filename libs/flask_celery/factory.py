@@ -14,6 +14,7 @@ from libs.flask_celery.celery_config import CelerySettings, Role, celery_config
 from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.deadline_keeper import DeadlineKeeper
 from libs.flask_celery.delays import DelayKeeper
+from libs.flask_celery.file_sweeper import FileSweeper
 from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.queue_names import QueueNames
@@ -60,7 +61,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     celery_app.set_default()
     if settings.role is Role.WORKER:
         celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, DeadlineKeeper, RedisCheck, Reconciler, Terminator}
-        celery_app.steps["worker"].add(SoftShutdown)
+        celery_app.steps["worker"] |= {SoftShutdown, FileSweeper}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

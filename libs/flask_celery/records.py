@@ -34,11 +34,12 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A file a job produced; ``size`` in bytes."""
+    """A file a job produced; ``size`` in bytes, ``key`` is where the application's store has it."""
 
     name: str
     size: int
     content_type: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
     if state in (JobState.FAILURE, JobState.REVOKED):
         failure = _failure(result)
     files = tuple(
-        JobFile(str(entry["name"]), int(entry["size"]), str(entry["content_type"]))
+        JobFile(str(entry["name"]), int(entry["size"]), str(entry["content_type"]), str(entry.get("key") or ""))
         for entry in meta.get("files") or ()
     )
     progress = meta.get("progress")

@@ -71,6 +71,10 @@ ROWS = {
     "PATCH /schedules/<schedule_id>": Row(Scope.SUBMIT, own=200, other=404, body={"json": {"enabled": False}}),
     "DELETE /schedules/<schedule_id>": Row(Scope.SUBMIT, own=204, other=404),
     "POST /schedules/<schedule_id>/run": Row(Scope.SUBMIT, own=202, other=404),
+    "GET /files": Row(Scope.READ, own=200, other=200),
+    "GET /files/<file_id>": Row(Scope.READ, own=200, other=404),
+    "GET /files/<file_id>/content": Row(Scope.READ, own=200, other=404),
+    "DELETE /files/<file_id>": Row(Scope.SUBMIT, own=204, other=404),
 }
 
 #: What anybody may call: it tells nothing of anyone's.
@@ -226,7 +230,8 @@ def test_every_route_answers_every_caller_as_the_table_says(
     if "<delivery_id>" in path:
         path = path.replace("<delivery_id>", a_delivery(installation, "ann"))
     schedule_id = a_schedule(installation) if "<schedule_id>" in pattern else str(uuid4())
-    path = path.replace("<schedule_id>", schedule_id)
+    file_id = installation.upload("ann") if "<file_id>" in pattern else str(uuid4())
+    path = path.replace("<schedule_id>", schedule_id).replace("<file_id>", file_id)
     case = Case(installation, task_id)
     presented, status = present(case), expected(route, row)
     kept = installation.what_is_kept()
@@ -250,8 +255,10 @@ def test_every_route_answers_every_caller_as_the_table_says(
         assert missing.value in answer.json["detail"]
     else:
         # Word for word what is said of a job that never was: nothing tells that there is one.
-        made_up = re.sub(r"msg_\w+", f"msg_{'0' * 40}", path.replace(task_id, str(uuid4())))
-        never = call(case, method, made_up.replace(schedule_id, str(uuid4())), row, case.key("bob"))
+        made_up = re.sub(r"msg_\w+", f"msg_{'0' * 40}", path)
+        for known in (task_id, schedule_id, file_id):
+            made_up = made_up.replace(known, str(uuid4()))
+        never = call(case, method, made_up, row, case.key("bob"))
         assert answer.json | {"request_id": ""} == never.json | {"request_id": ""}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -211,6 +212,7 @@ def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[s
         ("DELETE", "/jobs/x"),
         ("GET", "/results/x"),
         ("GET", "/results/x/files/y"),
+        ("GET", "/files"),
         ("POST", "/files"),
         ("GET", "/schedules"),
         ("POST", "/schedules"),
@@ -218,6 +220,9 @@ def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[s
         ("PATCH", "/schedules/x"),
         ("DELETE", "/schedules/x"),
         ("POST", "/schedules/x/run"),
+        ("GET", "/files/x"),
+        ("DELETE", "/files/x"),
+        ("GET", "/files/x/content"),
     ],
 )
 def test_an_unknown_query_argument(method: str, path: str, client: FlaskClient, ann: dict[str, str]) -> None:

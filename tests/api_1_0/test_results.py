@@ -114,7 +114,7 @@ def test_the_files_of_a_job_are_served_as_attachments(
 
     with installation.client.get(file["url"], headers=ann) as answer:
         assert answer.status_code == 200
-        assert answer.headers["Content-Disposition"] == f"attachment; filename={file['name']}"
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{file["name"]}"'
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.mimetype == file["content_type"] == "text/csv"
         assert len(answer.data) == file["size"]
@@ -157,7 +157,7 @@ def test_the_files_are_the_owners(installation: Installation, bob: dict[str, str
 def test_a_file_that_was_removed_is_gone(installation: Installation, ann: dict[str, str]) -> None:
     job = run(installation, ann, "maintenance.match_self_table", {})
     (file,) = job["files"]
-    (path,) = (path for path in (installation.folder / "var" / "files" / "jobs").rglob("pairs.csv"))
+    (path,) = (path for path in (installation.folder / "var" / "files" / "jobs").rglob("*-pairs.csv"))
     path.unlink()
 
     assert_problem(installation.client.get(file["url"], headers=ann), 410)

@@ -69,7 +69,7 @@ def test_an_exception_in_a_resource_is_answered_the_same_way(
     assert_problem(answer, 500)
     assert all(word not in answer.text for word in (SECRET, "uploaded_files", "OperationalError"))
     assert "no such table: uploaded_files" in caplog.text
-    files = any_app.config["TASKGATE"].files_dir
+    files = any_app.config["TASKGATE"].data_dir / "files"
     assert [path for path in files.rglob("*") if path.is_file()] == []
 
 

@@ -58,6 +58,8 @@ def test_each_migration_can_be_taken_back(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade()
 
+        downgrade(revision="0004")
+        assert "used_at" not in {column["name"] for column in inspect(db.engine).get_columns("uploaded_files")}
         downgrade(revision="0003")
         assert tables() == set(Base.metadata.tables) - {"webhook_secrets", "key_webhooks"}
         downgrade(revision="0002")

@@ -19,7 +19,7 @@ from app.api_1_0.schemas.dead_letters import (
     RetriedSchema,
 )
 from app.api_1_0.schemas.events import LogLineSchema, LogPageSchema, ProgressEventSchema, StateEventSchema
-from app.api_1_0.schemas.files import UploadedFileSchema
+from app.api_1_0.schemas.files import FilePageSchema, UploadedFileSchema
 from app.api_1_0.schemas.jobs import (
     AdminResultSchema,
     EmptySchema,
@@ -63,6 +63,7 @@ __all__ = [
     "DroppedSchema",
     "EmptySchema",
     "FailureSchema",
+    "FilePageSchema",
     "JobPageSchema",
     "LimitsSchema",
     "LogLineSchema",

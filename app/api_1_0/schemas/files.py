@@ -14,3 +14,17 @@ class UploadedFileSchema(Schema):
     content_type = fields.String(required=True)
     sha256 = fields.String(required=True)
     created_at = UtcDateTime(required=True)
+    expires_at = UtcDateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Unless a job that names it is submitted, or runs, before. null: never."},
+    )
+
+
+class FilePageSchema(Schema):
+    """A page of one's uploaded files."""
+
+    files = fields.List(fields.Nested(UploadedFileSchema), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "The cursor of the next page; null on the last."}
+    )

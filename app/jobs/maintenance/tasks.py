@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app
+from flask import current_app, g
 
 from app.extensions import db
 from app.jobs.maintenance.models import Part
@@ -30,12 +30,12 @@ def refresh_onboard_table(file_id: str, add_time: datetime | None = None) -> dic
     job that fails changes nothing.
     """
     files = current_app.extensions["job_files"]
-    with files.workspace() as folder:
+    with files.workspace() as folder, files.input_path(file_id, owner=g.principal) as catalogue:
         rejected = folder / "rejected.csv"
         report = refresh_parts(
             db.session(),
             Part.__table__,  # type: ignore[arg-type]
-            files.upload_path(file_id),
+            catalogue,
             newer_than=add_time,
             rejected_path=rejected,
             timezone=current_app.config["TIMEZONE"],
