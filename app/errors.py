@@ -70,6 +70,7 @@ _DETAILS = {
     400: "The request cannot be understood. Check its syntax.",
     404: "There is nothing at this address. GET /api/1.0/openapi.json lists what there is.",
     405: "This address does not take this method; see Allow.",
+    412: "The file is another one than If-Match or If-Unmodified-Since names.",
     413: "The request is larger than this service accepts.",
     414: "The address is longer than this service accepts.",
     415: "Send the body as the media type that the documentation names.",

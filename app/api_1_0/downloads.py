@@ -1,11 +1,14 @@
 """Answering with a file: ranges, validators, and nothing that a browser would run in this origin."""
 
-from typing import Any, BinaryIO
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import BinaryIO
 from urllib.parse import quote
 
 from flask import Response, request
-from werkzeug.http import parse_range_header
-from werkzeug.wsgi import wrap_file
+from werkzeug.exceptions import PreconditionFailed, RequestedRangeNotSatisfiable
+from werkzeug.wsgi import ClosingIterator, wrap_file
 
 from app.files import CHUNK, StoredFile
 
@@ -14,12 +17,14 @@ HEADERS = ("ETag", "Last-Modified", "Accept-Ranges", "Content-Disposition")
 
 REQUEST_HEADERS = ("Range", "If-Range", "If-None-Match")
 
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
+
 
 def download(file: BinaryIO, stored: StoredFile, *, name: str, content_type: str, etag: str) -> Response:
     """The file as an attachment: 200, 206 for a range, or 304. The file is closed with the answer.
 
     ``etag``: of these very bytes, so that it is a strong one (RFC 9110, section 8.8.1).
-    Raises: werkzeug's RequestedRangeNotSatisfiable.
+    Raises: werkzeug's RequestedRangeNotSatisfiable and PreconditionFailed.
     """
     response = Response(wrap_file(request.environ, file, CHUNK), direct_passthrough=True)
     response.content_type = content_type
@@ -31,11 +36,51 @@ def download(file: BinaryIO, stored: StoredFile, *, name: str, content_type: str
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["Accept-Ranges"] = "bytes"
     try:
-        response.make_conditional(_with_one_range(), accept_ranges=True, complete_length=stored.size)
+        # Preconditions come before ranges (RFC 9110, section 13.2.2), which werkzeug has the other way round.
+        response.make_conditional(request.environ)
+        if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+            raise PreconditionFailed
+        if response.status_code == HTTPStatus.OK and request.method == "GET" and _is_of(response):
+            _narrow(response, file, stored.size)
     except Exception:
         response.close()
         raise
     return response
+
+
+def _is_of(response: Response) -> bool:
+    """Whether what the range is asked of is what there is: the same strong ETag, or the very date."""
+    validator = request.headers.get("If-Range")
+    return validator in (None, response.headers["ETag"], response.headers["Last-Modified"])
+
+
+def _narrow(response: Response, file: BinaryIO, size: int) -> None:
+    """To the range that is wanted, if it is one. Raises: RequestedRangeNotSatisfiable.
+
+    A ``Range`` that cannot be read, is in another unit or names several is ignored (RFC 9110, section 14.2).
+    """
+    wanted = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if wanted is None or not any(wanted.groups()):
+        return
+    first, last = (int(digits) if digits else None for digits in wanted.groups())
+    if first is None:
+        first, last = max(size - (last or 0), 0), size - 1
+    elif last is not None and last < first:
+        return
+    last = size - 1 if last is None else min(last, size - 1)
+    if first >= size:
+        raise RequestedRangeNotSatisfiable(size)
+    file.seek(first)
+    response.response = ClosingIterator(_pieces(file, last + 1 - first), file.close)
+    response.status_code = HTTPStatus.PARTIAL_CONTENT
+    response.content_length = last + 1 - first
+    response.headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+
+
+def _pieces(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length and (piece := file.read(min(CHUNK, length))):
+        length -= len(piece)
+        yield piece
 
 
 def content_disposition(name: str) -> str:
@@ -46,16 +91,3 @@ def content_disposition(name: str) -> str:
     if ascii_name != plain:
         value += f"; filename*=UTF-8''{quote(plain, safe='!#$&+-.^_`|~')}"
     return value
-
-
-def _with_one_range() -> dict[str, Any]:
-    """The request's environment, without a ``Range`` that is to be ignored (RFC 9110, section 14.2).
-
-    That is on any method but GET, when it cannot be read or is in another unit, and when it names several ranges,
-    which a server need not serve.
-    """
-    environ = dict(request.environ)
-    wanted = parse_range_header(environ.get("HTTP_RANGE"))
-    if request.method != "GET" or wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
-        environ.pop("HTTP_RANGE", None)
-    return environ

@@ -101,7 +101,7 @@ class FileContent(Resource):  # type: ignore[misc]
             "Download an input file",
             Scope.READ,
             {200: None, 206: None, 304: None},
-            errors=(404, 410, 416, 503),
+            errors=(404, 410, 412, 416, 503),
             headers={200: HEADERS, 206: (*HEADERS, "Content-Range"), 304: HEADERS},
             request_headers=REQUEST_HEADERS,
             description="Takes `Range`, so that a download can go on where it broke off, and `If-None-Match`.",

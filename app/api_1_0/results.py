@@ -109,7 +109,7 @@ class ResultFile(Resource):  # type: ignore[misc]
             "Download a file that a job produced",
             Scope.READ,
             {200: None, 206: None, 304: None},
-            errors=(404, 410, 416, 503),
+            errors=(404, 410, 412, 416, 503),
             job_token=True,
             headers={200: HEADERS, 206: (*HEADERS, "Content-Range"), 304: HEADERS},
             request_headers=REQUEST_HEADERS,
