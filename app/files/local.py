@@ -97,8 +97,8 @@ class LocalStorage:
                         if stat.S_ISREG(found.st_mode):
                             yield _stored(path.relative_to(self._root).as_posix(), found)
 
-    def sweep_partials(self, older_than: float) -> None:
-        """A file that is being written is locked by its writer, on whichever host."""
+    def sweep_partials(self, folder: str, older_than: float) -> None:
+        """Of every folder. A file that is being written is locked by its writer, on whichever host."""
         with _as_storage_errors():
             for path in self._root.glob(f"{_PARTIAL}*"):
                 with suppress(FileNotFoundError):

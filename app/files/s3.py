@@ -109,9 +109,9 @@ class S3Storage:
             with suppress(ValueError):  # not one of ours
                 yield StoredFile(checked(key), entry["Size"], entry["LastModified"])
 
-    def sweep_partials(self, older_than: float) -> None:
-        """Nobody can tell whether an upload's process is alive, so age decides: give it a day."""
-        self._abort_unfinished(self._prefix, begun_before=time.time() - older_than)
+    def sweep_partials(self, folder: str, older_than: float) -> None:
+        """S3 does not tell whether a writer is alive, so age alone decides."""
+        self._abort_unfinished(f"{self._name(folder)}/", begun_before=time.time() - older_than)
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """One call on the bucket. Raises: MissingFileError, StorageUnavailableError."""

@@ -74,8 +74,8 @@ class Storage(Protocol):
     def list(self, folder: str) -> Iterator[StoredFile]:
         """Every file below the folder; those of one folder one after the other."""
 
-    def sweep_partials(self, older_than: float) -> None:
-        """Remove what was begun more than so many seconds ago by a process that is gone."""
+    def sweep_partials(self, folder: str, older_than: float) -> None:
+        """Remove what was begun in the folder more than so many seconds ago by a process that is gone."""
 
 
 def checked(key: str) -> str:

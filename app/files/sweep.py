@@ -56,7 +56,8 @@ class FileSweep:
             yield from self._expired()
         yield from self._tombstones()
         yield from self._files_of_jobs()
-        self._storage.sweep_partials(_PARTIAL_STALE)
+        # What is unfinished of an upload in S3 goes with its row.
+        self._storage.sweep_partials(FOLDER, _PARTIAL_STALE)
 
     def _given_up(self) -> Iterator[None]:
         """Uploads whose process has given no sign of life. Should it live after all, it finds itself refused."""

@@ -151,14 +151,15 @@ def test_what_was_begun_long_ago_is_swept_in_s3(place: Place) -> None:
     """moto dates every multipart upload to 2010."""
     if not isinstance(place.storage, S3Storage):
         pytest.skip("a disk knows better: see the next test")
-    with place.storage.writer("uploads/a") as writer:
+    with place.storage.writer("jobs/a/b") as writer, place.storage.writer("uploads/a") as other:
         writer.write(b"x" * LARGE)
+        other.write(b"x" * LARGE)
 
-        place.storage.sweep_partials(100 * 365 * 86_400)
+        place.storage.sweep_partials("jobs", 100 * 365 * 86_400)
+        assert len(place.unfinished()) == 2
+
+        place.storage.sweep_partials("jobs", 3600)
         assert place.unfinished() == [f"{place.storage._prefix}uploads/a"]
-
-        place.storage.sweep_partials(3600)
-        assert place.unfinished() == []
 
 
 def test_a_killed_processes_partial_file_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
@@ -176,12 +177,12 @@ def test_a_killed_processes_partial_file_is_swept_and_a_living_ones_is_not(tmp_p
         os.utime(partial, (an_hour_ago, an_hour_ago))
         storage = LocalStorage(tmp_path)
 
-        storage.sweep_partials(60)
+        storage.sweep_partials("jobs", 60)
         assert partial.exists()
 
         process.kill()
         process.wait(10)
-        storage.sweep_partials(60)
+        storage.sweep_partials("jobs", 60)
         assert not partial.exists()
 
 
