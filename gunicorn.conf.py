@@ -43,14 +43,27 @@ if Path("/dev/shm").is_dir():  # noqa: S108
 control_socket_disable = True
 
 
+#: The scheme that a client names is not believed; ``TRUSTED_PROXIES`` says whose is.
+forwarded_allow_ips = ""
+
+
 def post_worker_init(worker):  # gunicorn has no types
+    """What a process of the API does that has just loaded the application."""
+    from app.log_output import set_up_logs  # noqa: PLC0415 - by now the standard library is patched
+
+    # The application writes the access log, with what it knows of each request; gunicorn's own stays off.
+    set_up_logs(worker.wsgi.config["TASKGATE"].log_format or "json")
+    _let_held_requests_go_at_the_end(worker)
+
+
+def _let_held_requests_go_at_the_end(worker):
     """See that held requests and event streams do not keep a process that is told to stop.
 
     It waits for its requests, for ``graceful_timeout``; those would not end before.
     """
-    watch = getattr(worker.wsgi, "extensions", {}).get("job_watch")
+    watch = worker.wsgi.extensions["job_watch"]
     stop = signal.getsignal(signal.SIGTERM)
-    if watch is None or not callable(stop):
+    if not callable(stop):
         return
 
     def let_go(signum, frame):

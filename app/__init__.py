@@ -4,6 +4,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import (
+    access_log,
     api_1_0,
     auth,
     cross_origin,
@@ -97,6 +98,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.register_blueprint(api_1_0.make_blueprint())
     app.register_blueprint(service_pages.make_blueprint())
     app.register_blueprint(docs_page.make_blueprint(service_pages.DOCUMENT_URL))
+    access_log.init_app(app)
     if config.trusted_proxies:
         # Only what the last so many wrote, each adding the address that it was asked from; the rest is the client's.
         hops = config.trusted_proxies

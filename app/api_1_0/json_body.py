@@ -14,10 +14,9 @@ from app.problem import ProblemError
 def read_json_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object.
 
-    Raises: ProblemError 415 for another media type, 400 for an empty body or one that is not JSON in UTF-8 (RFC 8259:
-        NaN and Infinity are not) or that names a member twice or is nested too deeply, 422 for JSON that is not an
-        object. 413 comes from
-        werkzeug.
+    Raises: ProblemError 415 for another media type, 400 for an empty body, one that is not JSON in UTF-8 (RFC 8259:
+        NaN and Infinity are not), one that names a member twice or is nested too deeply, 422 for JSON that is not an
+        object. 413 comes from werkzeug.
     """
     if not request.is_json:
         raise ProblemError(

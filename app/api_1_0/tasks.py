@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from flask_restful import Resource
 from werkzeug.datastructures import ETags
 
@@ -87,6 +87,7 @@ class TaskJobs(Resource):  # type: ignore[misc]
             cancel_after=wishes.cancel_after,
             **options,
         )
+        g.task_id = submitted.task_id  # for the access log
         headers = {"Location": result_url(submitted.task_id)}
         if submitted.replayed:
             headers["Idempotent-Replayed"] = "true"

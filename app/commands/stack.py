@@ -46,6 +46,7 @@ def require_redis(config: Config) -> None:
 def children(app: Flask, config: Config, redis: EmbeddedRedis | None, base_url: str) -> list[ChildSpec]:
     """What to start, in this order."""
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "DATA_DIR": str(config.data_dir), "PYTHONUNBUFFERED": "1"}
+    environment["LOG_FORMAT"] = config.log_format or "text"  # these logs are for somebody who sits before them
     logs = config.data_dir / "logs"
     first = [] if redis is None else [redis.child_spec(logs / "redis.log", environment)]
     return [

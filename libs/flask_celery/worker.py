@@ -8,6 +8,7 @@ import sys
 
 from app import create_app
 from config import ConfigError, load_config
+from libs.flask_celery import worker_logs
 from libs.flask_celery.celery_config import Role
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.factory import FlaskCelery
@@ -15,10 +16,13 @@ from libs.flask_celery.factory import FlaskCelery
 
 def _build() -> FlaskCelery:
     try:
-        celery_app: FlaskCelery = create_app(load_config(role=Role.WORKER.value)).extensions["celery"]
+        config = load_config(role=Role.WORKER.value)
+        celery_app: FlaskCelery = create_app(config).extensions["celery"]
     except (ConfigError, SettingError) as error:
         # Celery's command shows any Exception as a traceback of itself; what is wrong is one line.
         sys.exit(f"taskgate: {error}")
+    if config.log_format == "json":  # unless it is asked for, Celery writes as its manual says
+        worker_logs.write_json()
     return celery_app
 
 

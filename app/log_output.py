@@ -1,0 +1,27 @@
+"""Where an API process writes its logs: requests to standard output, everything else to standard error."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from flask import g, has_request_context
+
+from app.access_log import LOGGER
+from libs.structured_logs import log_formatter
+
+
+def set_up_logs(style: str) -> None:
+    """For this process: ``json`` or ``text``. To be called by what serves, once."""
+    formatter = log_formatter(style, _request)
+    requests, others = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    for handler in (requests, others):
+        handler.setFormatter(formatter)
+    LOGGER.handlers[:] = [requests]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    logging.getLogger().handlers[:] = [others]
+
+
+def _request() -> Mapping[str, Any]:
+    return {"request_id": g.request_id} if has_request_context() and "request_id" in g else {}

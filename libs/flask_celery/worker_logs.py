@@ -1,0 +1,30 @@
+"""Worker and beat logs as JSON: Celery's own handlers, files and levels, with another formatter."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from celery import current_task, signals
+from flask import g, has_app_context
+
+from libs.structured_logs import log_formatter
+
+
+def write_json() -> None:
+    """Have what Celery sets up (``--loglevel``, ``--logfile``) write JSON, with the job each line is about."""
+    for signal in (signals.after_setup_logger, signals.after_setup_task_logger):
+        signal.connect(_use_json, weak=False, dispatch_uid=f"{__name__}.json")
+
+
+def _use_json(logger: logging.Logger | None = None, **_: Any) -> None:
+    for handler in logger.handlers if logger is not None else ():
+        handler.setFormatter(log_formatter("json", _job))
+
+
+def _job() -> Mapping[str, Any]:
+    """The job that runs where the line is written, and the request that submitted it."""
+    request = current_task.request if current_task else None
+    if request is None or request.id is None:
+        return {}
+    request_id = g.get("request_id") if has_app_context() else None
+    return {"task_id": request.id, "task": request.task, "request_id": request_id}

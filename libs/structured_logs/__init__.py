@@ -1,0 +1,6 @@
+"""Log lines that machines read (JSON) and people too, without the secrets of this product."""
+
+from libs.structured_logs.formatting import log_formatter
+from libs.structured_logs.secrets import hide_secrets
+
+__all__ = ["hide_secrets", "log_formatter"]

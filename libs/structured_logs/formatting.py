@@ -1,0 +1,47 @@
+"""The formatter of this product's handlers, for lines of its own and those of every library."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from libs.structured_logs.secrets import hide_secrets
+
+
+def log_formatter(style: str, context: Callable[[], Mapping[str, Any]]) -> logging.Formatter:
+    """A formatter for ``json``, one object a line, or ``text``.
+
+    Args:
+        context: what is to be said in every line of the thread or greenlet that writes it, such as a request's id.
+    """
+
+    def add_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for name, value in context().items():
+            event.setdefault(name, value)
+        return event
+
+    shared: list[Any] = [
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        add_context,
+    ]
+    rendering: list[Any]
+    if style == "json":
+        rendering = [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ]
+    else:
+        rendering = [structlog.dev.ConsoleRenderer(colors=False, timestamp_key="time", pad_event_to=0)]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering, _hide],
+    )
+
+
+def _hide(_: WrappedLogger, __: str, line: Any) -> Any:
+    return hide_secrets(line)
