@@ -33,6 +33,7 @@ class Operation:
     job_token: bool = False
     also_needs: Scope | None = None
     body_required: bool = True
+    links: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # OpenAPI's, by the status of the answer
     #: Of an answer that is a stream of server-sent events: their data, by the events' names.
     events: Mapping[str, type[Schema]] = field(default_factory=dict)
 

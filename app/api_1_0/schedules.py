@@ -1,13 +1,12 @@
 """Schedules: making, reading, changing and removing them, and running one now."""
 
-import re
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from flask import Response, current_app, request
 from flask_restful import Resource
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
 from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import read_json_object
@@ -35,8 +34,16 @@ from libs.flask_celery import (
     run_now,
 )
 
-#: What a cursor holds: when the last schedule of the page was made, in ms, and its id.
-_POSITION = re.compile(r"([0-9]{1,15})-([0-9a-f-]{36})")
+#: What can be done with the id that was just given.
+_LINKS = {
+    name: {"operationId": operation_id, "parameters": {"schedule_id": "$response.body#/id"}}
+    for name, operation_id in {
+        "self": "get_schedule_item",
+        "change": "patch_schedule_item",
+        "remove": "delete_schedule_item",
+        "run": "post_schedule_run",
+    }.items()
+}
 
 #: Attempts to write a change that others keep overtaking.
 _ATTEMPTS = 5
@@ -46,7 +53,13 @@ class SchedulePageQuery(Schema):
     """Which of one's schedules."""
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 100))
-    cursor = fields.String(validate=validate.Length(min=1, max=64))
+    cursor = fields.String(
+        validate=[
+            # When the last schedule of the page was made, in ms, and its id.
+            validate.Regexp(r"^[0-9]{1,15}-[0-9a-f-]{36}$(?!\n)", error="Not a cursor that this service gave."),
+            validate.Length(max=52),
+        ]
+    )
 
 
 class ScheduleList(Resource):  # type: ignore[misc]
@@ -66,7 +79,8 @@ class ScheduleList(Resource):  # type: ignore[misc]
     def get(self, principal: Principal, query: dict[str, Any]) -> Any:
         """One page."""
         schedules, limit = _schedules(), query["limit"]
-        before = _read_cursor(query["cursor"]) if "cursor" in query else None
+        made_at, _, last_id = query.get("cursor", "").partition("-")
+        before = (int(made_at), last_id) if made_at else None
         owner = None if Scope.ADMIN in principal.scopes else principal.name
         page = schedules.newest(owner, limit=limit, before=before)
         in_code = [_as_shown(principal, one) for one in schedules.in_code()] if before is None else []
@@ -81,6 +95,7 @@ class ScheduleList(Resource):  # type: ignore[misc]
             errors=(400, 409, 410, 413, 415, 422, 503),
             body=NewScheduleSchema,
             headers={201: ("Location", "ETag", "Idempotent-Replayed")},
+            links={201: _LINKS},
             request_headers=("Idempotency-Key",),
             description="Its jobs are its owner's, whatever becomes of the key that made it.",
         )
@@ -226,10 +241,3 @@ def _check_if_match(schedule: Schedule) -> None:
     """Raises: ScheduleChangedError."""
     if "If-Match" in request.headers and not request.if_match.contains(str(schedule.version)):
         raise ScheduleChangedError(schedule.id)
-
-
-def _read_cursor(cursor: str) -> tuple[int, str]:
-    position = _POSITION.fullmatch(cursor)
-    if position is None:
-        raise ValidationError("Not a cursor that this service gave.", "cursor")
-    return int(position[1]), position[2]

@@ -174,7 +174,8 @@ def _answer(status: int, schema: type[Schema] | None, described: Operation) -> d
         content = {"text/event-stream": {"schema": event_stream_schema(names)}}
     if status in (HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT):
         content = {}
-    return {
+    links = described.links.get(status)
+    return ({"links": dict(links)} if links else {}) | {
         "description": HTTPStatus(status).phrase,
         "content": content,
         "headers": _headers(described.headers.get(status, ())),

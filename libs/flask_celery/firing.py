@@ -76,7 +76,7 @@ def _publish(celery_app: "FlaskCelery", schedule: Schedule, task_id: str) -> dat
         spec = job_spec(celery_app, schedule.task) if of_api else getattr(task, "job_spec", None)
         if spec is not None:
             spec.load(schedule.args, schedule.params)
-        facts = replace(SubmissionFacts.of_caller(), owner=schedule.owner, schedule_id=schedule.id)
+        facts = replace(SubmissionFacts.of_caller(), schedule_id=schedule.id)
         options = dict(schedule.options)
         headers = {**options.pop("headers", {}), HEADER: facts.to_header(), "celery_beat_task": True}
         if of_api:  # params are the client's data

@@ -64,8 +64,12 @@ def _priority(**options: Any) -> WholeNumber:
 class NewScheduleSchema(Schema):
     """A schedule to be made: ``cron``, or ``every``."""
 
-    task = fields.String(required=True, validate=validate.Length(1, 255))
-    params = fields.Dict(keys=fields.String(), load_default=dict, metadata={"description": "Those of the task."})
+    task = fields.String(required=True, validate=validate.Length(1, 255), metadata={"examples": ["maintenance.adds"]})
+    params = fields.Dict(
+        keys=fields.String(),
+        load_default=dict,
+        metadata={"description": "Those of the task.", "examples": [{"a": 1, "b": 2}]},
+    )
     cron = _cron()
     every = _every()
     timezone = _timezone()
