@@ -101,6 +101,12 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             for value in ("s" * 31, f"{'s' * 32},", f",{'s' * 32}", f"{'s' * 32},short", ",")
         ],
         ("RESULT_URL", "db+sqlite:///x", "a Redis address"),
+        *[
+            ("UPLOAD_TYPES", value, "media types")
+            for value in ("csv", "text/", "*/*", "text/csv;x=y", "text/csv text/x")
+        ],
+        *[(name, "-1", "greater than or equal to 0.") for name in ("UPLOAD_QUOTA", "UPLOAD_EXPIRES")],
+        ("FILE_SWEEP_INTERVAL", "0", "greater than or equal to 0.1"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_what_it_wants(
@@ -116,6 +122,12 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_it_wants(
     assert wanted in message
     assert "\n" not in message
     assert "[" not in message.removeprefix(value)
+
+
+def test_media_types_are_listed_in_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, types in ((" Text/CSV ,image/*", ("text/csv", "image/*")), ("", ()), (" , ", ())):
+        monkeypatch.setenv("UPLOAD_TYPES", text)
+        assert load_config().upload_types == types
 
 
 def test_secrets_are_listed_newest_first_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,9 @@ CLAIM = "taskgate-file-sweep"
 #: Seconds between two looks whether a pass is due, at the most.
 _LONGEST_PAUSE = 30.0
 
+#: Milliseconds for which the claim outlasts a step of a pass, and a worker that was killed in one.
+_LONGEST_STEP = 60_000
+
 
 class JobFileSweep(Protocol):
     """What the application registers as ``app.extensions["job_file_sweep"]``."""
@@ -32,7 +35,7 @@ class JobFileSweep(Protocol):
 
 
 class FileSweeper(ThreadStep):
-    """Of all workers one makes the pass: the one that is first to claim it. The claim lasts until the next is due."""
+    """Of all workers one makes the pass: the first to claim it. The claim lasts until the next one is due."""
 
     def run(self, worker: Any) -> None:
         """Look whether a pass is due, and look again."""
@@ -50,12 +53,17 @@ class FileSweeper(ThreadStep):
                 logger.exception("Old files could not be removed")
 
     def _sweep(self, celery_app: Any, sweep: JobFileSweep) -> None:
-        backend = celery_app.backend
-        claim, duration = f"{backend.keys.prefix}{CLAIM}", round(sweep.interval * 1000)
-        if not backend.client.set(claim, "", nx=True, px=duration):
+        client, claim = celery_app.backend.client, f"{celery_app.backend.keys.prefix}{CLAIM}"
+        interval = round(sweep.interval * 1000)
+        meanwhile = max(interval, _LONGEST_STEP)
+        if not client.set(claim, "", nx=True, px=meanwhile):
             return
-        with celery_app.flask_app.app_context():
-            for _ in sweep.run():
-                backend.client.set(claim, "", px=duration)
-                if self.stopping.is_set():
-                    return
+        try:
+            with celery_app.flask_app.app_context():
+                for _ in sweep.run():
+                    if self.stopping.is_set():
+                        interval = 1  # another worker may go on with what is left
+                        return
+                    client.set(claim, "", px=meanwhile)
+        finally:
+            client.set(claim, "", px=interval)

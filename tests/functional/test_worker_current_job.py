@@ -55,6 +55,14 @@ def test_a_file_is_attached_and_can_be_downloaded(runs: JobRuns, tmp_path: Path)
     response.close()
 
 
+def test_a_job_reads_its_submitters_files_and_nobody_elses(runs: JobRuns) -> None:
+    file_id = runs.installation.upload("ann", b"code,name\n")
+
+    assert runs.run("read_input", file_id, by="ann").result == ["e\n", "code"]
+    refused = runs.run("read_input", file_id, by="bob")
+    assert (refused.state, refused.failure and refused.failure.type) == (JobState.FAILURE, "UnknownUploadError")
+
+
 def test_progress_after_the_run_is_not_news(runs: JobRuns) -> None:
     """``on_success`` of this probe says something more; the record stays as the run left it."""
     job = runs.publish("tell", kwargs={"outcome": "success"})
