@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: Characters of an outcome's ``errors`` that are kept and sent; a job of a megabyte can have as many.
 _LONGEST_ERRORS = 4_096
 
+#: Ten years, in seconds.
+LONGEST_DELAY = timedelta(days=3_653).total_seconds()
+
 _PLAIN = frozenset({"task", "params"})
 
 
@@ -33,7 +36,7 @@ class ThenSchema(Schema):
 class BatchItemSchema(ThenSchema):
     """A job of a batch; its times are those of ``SubmitQuery``."""
 
-    delay = fields.Float(validate=validate.Range(0, timedelta(days=3_653).total_seconds()))
+    delay = fields.Float(validate=validate.Range(0, LONGEST_DELAY))
     at = fields.AwareDateTime()
     idempotency_key = fields.String(validate=validate.Regexp(rf"^[\x20-\x7e]{{1,{LONGEST_KEY}}}$(?!\n)"))
 

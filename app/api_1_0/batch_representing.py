@@ -37,7 +37,7 @@ def represent_batch(principal: Principal, batch_id: str, query: dict[str, Any]) 
     jobs, following = _page(batch_id, query)
     page = represent_many(principal, jobs).value["results"]  # type: ignore[index]
     value = {**BatchSchema().dump(batch), "jobs": page, "next": following}
-    if batch.ready:
+    if batch.ready and (batch.then is None or batch.then.state is not None):
         return Representation(value)
     return Representation(value, [watched_as(batch_id)], settled=0, retry_after=_retry_after(batch))
 
@@ -65,7 +65,7 @@ def _retry_after(batch: BatchRecord) -> int:
     """Seconds, 1 to 30, until it may be ready, going by how fast its jobs have been ending."""
     ended = sum(count for state, count in batch.counts.items() if state.ready)
     so_far = (datetime.now(UTC) - batch.submitted_at).total_seconds()
-    left = so_far * (batch.accepted - ended) / ended if ended else so_far
+    left = so_far * (batch.accepted - ended) / ended if ended else so_far  # 0 while its `then` is on its way
     return min(max(math.ceil(left), _LEAST), _MOST)
 
 

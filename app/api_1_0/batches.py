@@ -115,8 +115,8 @@ class Batch(Resource):  # type: ignore[misc]
             query=BatchQuery,
             headers={200: ("ETag", "Retry-After"), 304: ("ETag", "Retry-After")},
             request_headers=("If-None-Match",),
-            description="With `wait` the answer is held until the batch is `ready`, or with `If-None-Match` until it "
-            "is another one; what is not the end is noticed within half a second or so.",
+            description="With `wait` the answer is held until the batch is `ready` and its `then` is submitted, or "
+            "with `If-None-Match` until it is another one; what is not the end is noticed within half a second.",
         )
     )
     def get(self, principal: Principal, batch_id: str, query: dict[str, Any]) -> Response:

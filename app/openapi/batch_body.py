@@ -4,12 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.api_1_0.batch_body import MOST_JOBS, NDJSON
+from app.api_1_0.batch_items import LONGEST_DELAY
 from app.api_1_0.idempotency import LONGEST_KEY
 from app.json_schema import params_schema
 from libs.flask_celery import JobSpec
 
 _OPTIONS = {
-    "delay": {"type": "number", "minimum": 0, "description": "Not before so many seconds from now."},
+    "delay": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": LONGEST_DELAY,
+        "description": "Not before so many seconds from now.",
+    },
     "at": {"type": "string", "format": "date-time", "description": "Not before this time, with its offset."},
     "idempotency_key": {
         "type": "string",
@@ -44,6 +50,13 @@ def batch_body(tasks: Iterable[JobSpec]) -> dict[str, Any]:
         "required": True,
         "content": {"application/json": {"schema": {"anyOf": [whole, jobs]}}, NDJSON[0]: {"schema": lines}},
     }
+
+
+def batch_links() -> dict[str, Any]:
+    """What a client can do with the batch id it has just been given (OpenAPI links)."""
+    batch_id = {"batch_id": "$response.body#/batch_id"}
+    operations = {"batch": "get_batch", "delete": "delete_batch", "cancel": "post_batch_cancel"}
+    return {name: {"operationId": operation, "parameters": batch_id} for name, operation in operations.items()}
 
 
 def _job(task: JobSpec) -> dict[str, Any]:

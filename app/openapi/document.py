@@ -31,7 +31,7 @@ from app.api_1_0.schemas import (
 )
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
-from app.openapi.batch_body import batch_body
+from app.openapi.batch_body import batch_body, batch_links
 from app.openapi.event_streams import event_stream_schema
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
 from libs.flask_celery import FlaskCelery, JobSpec, describe, job_specs
@@ -134,6 +134,7 @@ def _operation(
         documented["requestBody"] = {"required": described.body_required, "content": content}
     if resource.__name__ == "BatchList" and method == "POST":
         documented["requestBody"] = batch_body(tasks)
+        documented["responses"]["202"]["links"] = batch_links()
     return documented
 
 

@@ -21,8 +21,8 @@ from libs.flask_celery.batch_errors import (
 from libs.flask_celery.batch_filling import BatchItem
 from libs.flask_celery.batch_outcomes import Outcome
 from libs.flask_celery.batch_reading import read_batch, read_batch_jobs
-from libs.flask_celery.batch_records import BatchRecord, BatchRecords, ThenJob, watched_as
-from libs.flask_celery.batch_then import Then
+from libs.flask_celery.batch_records import BatchRecord, BatchRecords, ThenJob
+from libs.flask_celery.batch_then import Then, watched_as
 from libs.flask_celery.batches import SubmittedBatch, submit_many
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.completions import completions_table, forget_completions

@@ -142,14 +142,6 @@ class BatchRecords:
         return run_script(self._backend.client, script, [], [*arguments, self._keys.prefix])
 
 
-def watched_as(batch_id: str) -> str:
-    """The name by which a batch is watched for changes, as a job is (``WatchHub.watch``).
-
-    ``batch_scripts.NAMES`` publishes under it.
-    """
-    return f"taskgate-batch-{batch_id}"
-
-
 def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     return {bytes_to_str(name): bytes_to_str(value) for name, value in fields.items()}
 

@@ -30,6 +30,14 @@ BATCH_ID = "batch_id"
 _AT_ONCE = 100
 
 
+def watched_as(batch_id: str) -> str:
+    """The name by which a batch is watched for changes, as a job is (``WatchHub.watch``).
+
+    ``batch_scripts.NAMES`` publishes under it.
+    """
+    return f"taskgate-batch-{batch_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Then:
     """A task and its params, but for ``batch_id``."""
@@ -100,4 +108,5 @@ def _submit(celery_app: Any, batch_id: str) -> None:
     with backend.client.pipeline() as pipe:
         pipe.zrem(backend.keys.batches_due, batch_id)
         pipe.delete(backend.keys.batch_then(batch_id))
+        pipe.publish(backend.keys.meta(watched_as(batch_id)), "")
         pipe.execute()

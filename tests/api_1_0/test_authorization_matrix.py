@@ -10,12 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask import g
 
 from app.api_keys import Scope, create_key, revoke_key
 from app.extensions import db
 from app.job_tokens import JobAccess, JobTokens
 from app.webhooks import Attempt, DeliveryLog, DeliveryStatus
-from libs.flask_celery import Cron, Schedule, Schedules
+from libs.flask_celery import BatchItem, Cron, Schedule, Schedules, submit_many
 from tests.conftest import wait_until
 from tests.installation import API, Installation, an_installation, assert_problem, bearer
 
@@ -41,6 +42,13 @@ ROWS = {
     "GET /tasks": Row(Scope.READ, own=200, other=200),
     "GET /tasks/<task>": Row(Scope.READ, own=200, other=200),
     "POST /tasks/<task>/jobs": Row(Scope.SUBMIT, own=202, other=202, body={"json": {"a": 1, "b": 2}}),
+    "GET /batches": Row(Scope.READ, own=200, other=200),
+    "POST /batches": Row(
+        Scope.SUBMIT, own=202, other=202, body={"json": [{"task": ADDS, "params": {"a": 1, "b": 2}}]}
+    ),
+    "GET /batches/<batch_id>": Row(Scope.READ, own=200, other=404),
+    "DELETE /batches/<batch_id>": Row(Scope.CANCEL, own=202, other=404),
+    "POST /batches/<batch_id>/cancel": Row(Scope.CANCEL, own=202, other=404),
     "GET /jobs": Row(Scope.READ, own=200, other=200),
     "DELETE /jobs/<task_id>": Row(Scope.CANCEL, own=202, other=404, token=202),
     "POST /jobs/<task_id>/cancel": Row(Scope.CANCEL, own=202, other=404, token=202),
@@ -212,6 +220,12 @@ def call(case: Case, method: str, path: str, row: Row, presented: dict[str, Any]
     return answer
 
 
+def a_batch_of_anns(installation: Installation) -> str:
+    with installation.app.app_context():
+        g.principal = "ann"
+        return submit_many(installation.app.extensions["celery"], [BatchItem(ADDS, {"a": 1, "b": 2})]).batch_id
+
+
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", ROWS)
 def test_every_route_answers_every_caller_as_the_table_says(
@@ -226,6 +240,9 @@ def test_every_route_answers_every_caller_as_the_table_says(
         installation.backend.store_state(task_id, failure, "FAILURE")
     for other in ("bob", "root"):  # whose newest jobs are their own
         installation.accept(other)
+    if "<batch_id>" in pattern:
+        task_id = a_batch_of_anns(installation)
+    pattern = pattern.replace("<batch_id>", "<task_id>")
     path = pattern.replace("<task_id>", task_id).replace("<name>", name).replace("<task>", ADDS)
     if "<delivery_id>" in path:
         path = path.replace("<delivery_id>", a_delivery(installation, "ann"))

@@ -19,7 +19,12 @@ def test_the_list_names_every_job_that_can_be_submitted(installation: Installati
 
     assert answer.status_code == 200
     names = [task["name"] for task in answer.json["tasks"]]
-    assert names == ["maintenance.adds", "maintenance.match_self_table", "maintenance.refresh_onboard_table"]
+    assert names == [
+        "batches.collect",
+        "maintenance.adds",
+        "maintenance.match_self_table",
+        "maintenance.refresh_onboard_table",
+    ]
 
 
 def test_a_task_describes_itself_as_the_list_does(installation: Installation, ann: dict[str, str]) -> None:
@@ -88,6 +93,7 @@ def test_a_submitted_job_is_stored_and_can_be_polled(installation: Installation,
         "retry_of": None,
         "retried_as": None,
         "schedule_id": None,
+        "batch_id": None,
         "retries": 0,
     }
 

@@ -28,6 +28,7 @@ PROBES = (
     "tests.functional.wished_jobs",
     "tests.functional.large_jobs",
     "tests.rabbitmq.retrying_jobs",
+    "tests.functional.batch_jobs",
 )
 
 LOAD_PROBES = ("-I", ",".join(PROBES))
