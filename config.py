@@ -37,9 +37,7 @@ _TYPES = Regexp(
     rf"[ ,]*({_TYPE}( *, *{_TYPE})*)?[ ,]*\Z", error="Wants media types such as text/csv,application/pdf,image/*."
 )
 
-#: Ten years: what is meant to last longer is an API key.
-_LONGEST_TTL = 315_360_000
-
+_LONGEST_TTL = 315_360_000  # ten years: what is meant to last longer is an API key
 _SHORTEST_SECRET = 32
 
 BROKER_DATABASE, RESULT_DATABASE = 2, 1
