@@ -5,15 +5,13 @@ a Redis. With these attributes of the Celery app its Python API (``RedBeatSchedu
 process.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kombu.utils import cached_property
+from redbeat.schedulers import RedBeatConfig
 from redis import Redis
 
 from libs.flask_celery.schedules import ScheduleKeys
-
-if TYPE_CHECKING:
-    from redbeat.schedulers import RedBeatConfig
 
 #: Seconds that beat waits for an answer: a Redis that is silent for longer is asked anew.
 ANSWER_TIMEOUT = 5.0
@@ -31,16 +29,12 @@ class RedBeatPlace:
         return client
 
     @cached_property  # type: ignore[untyped-decorator]
-    def redbeat_conf(self) -> "RedBeatConfig":
+    def redbeat_conf(self) -> RedBeatConfig:
         """The names of the keys, in the deployment's part of the results."""
-        # Only who schedules needs it, and it brings all of Celery's beat along.
-        from redbeat.schedulers import RedBeatConfig  # noqa: PLC0415
-
         app: Any = self
         keys = ScheduleKeys(app.backend.keys.prefix)
-        conf = RedBeatConfig.__new__(
-            RedBeatConfig
-        )  # which would look for settings and warn of each that is not there
+        # Its own constructor looks for settings and warns of each that is not there.
+        conf = RedBeatConfig.__new__(RedBeatConfig)
         conf.app = app
         conf.key_prefix, conf.schedule_key, conf.statics_key = keys.prefix, keys.by_due, keys.in_code
         conf.redis_url, conf.redis_use_ssl, conf.redbeat_redis_options = app.backend.url, None, {}

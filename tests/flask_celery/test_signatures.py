@@ -13,11 +13,13 @@ from celery.loaders.app import AppLoader
 from celery.result import AsyncResult
 from celery.worker.request import Request
 from kombu.transport import redis as kombu_redis
+from redbeat import RedBeatScheduler
 
 from libs.flask_celery import ContextTask, FlaskCelery
 from libs.flask_celery.amqp import JobAMQP
 from libs.flask_celery.awaiting import OnDemandResult, OnDemandResultConsumer
 from libs.flask_celery.backend import JobBackend, JobBackendMixin, SentinelJobBackend
+from libs.flask_celery.beat import JobScheduler
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.request import JobRequest
 from libs.flask_celery.transport import Channel, RecordingChannelMixin, SentinelChannel, SentinelTransport, Transport
@@ -38,6 +40,7 @@ PAIRS = [
     (Transport, kombu_redis.Transport),
     (SentinelChannel, kombu_redis.SentinelChannel),
     (SentinelTransport, kombu_redis.SentinelTransport),
+    (JobScheduler, RedBeatScheduler),
 ]
 
 OVERRIDES = [
@@ -60,6 +63,7 @@ EXPECTED = {
     ),
     *("on_task_call", "_add_pending_result", "before_start", "__call__", "on_timeout", "on_failure"),
     *("_announce_cancelled", "_retry_worker_lost", "then", "on_wait_for_pending"),
+    *("tick", "setup_schedule", "close"),
 }
 
 

@@ -213,7 +213,7 @@ def test_when_the_leading_beat_is_killed_the_other_goes_on_and_nothing_is_lost_o
     wait_until(lambda: waiting.leads, timeout=TAKEOVER, what="the other's lead")
     gap = time.monotonic() - killed_at
 
-    service.beats = [waiting, Beat(service.installation, "four").wait_started()]
+    service.beats = [waiting]
     service.wait_for_jobs(fast, len(service.jobs(fast)) + 3)
     # Of the slow one a due time fell into the gap, or next to it. It was not lost.
     due_times = service.stop(slow)
@@ -228,15 +228,12 @@ def test_when_the_leading_beat_is_killed_the_other_goes_on_and_nothing_is_lost_o
 
 def test_a_single_beat_that_is_killed_and_started_again_goes_on(service: Service) -> None:
     """As a supervisor does it; nobody takes over meanwhile."""
-    for beat in service.beats:
-        beat.end(signal.SIGTERM)
-    alone = Beat(service.installation, "five").wait_started()
-    wait_until(lambda: alone.leads, timeout=TAKEOVER, what="its lead")
+    [alone] = service.beats
     made = service.make(every=6)
     service.wait_for_jobs(made, 1)
 
     alone.end(signal.SIGKILL)
-    again = Beat(service.installation, "six").wait_started()
+    again = Beat(service.installation, "four").wait_started()
     wait_until(lambda: again.leads, timeout=TAKEOVER + 10, what="its lead")
     service.wait_for_jobs(made, 2)
 
