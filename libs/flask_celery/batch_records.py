@@ -29,6 +29,7 @@ class ThenJob:
     task: str
     task_id: str
     state: JobState | None  # None before it is submitted; REVOKED when it will not be
+    is_submitted: bool = False  # there is such a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,10 @@ def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
 def _record(batch_id: str, fields: Mapping[str, str], then_state: bytes | None) -> BatchRecord:
     then = None
     if "then" in fields:
-        then = ThenJob(fields["then"], fields["then_id"], _then_state(then_state, "cancelled" in fields))
+        then = ThenJob(
+            *(fields["then"], fields["then_id"], _then_state(then_state, "cancelled" in fields)),
+            is_submitted=then_state is not None,
+        )
     return BatchRecord(
         batch_id=batch_id,
         owner=fields["owner"],

@@ -31,7 +31,7 @@ class ThenJobSchema(Schema):
         metadata={"description": "null until it is submitted; then it is polled like any job."},
     )
     links = fields.Function(
-        lambda then: {"result": result_url(then.task_id)} if then.state else {}, required=True, metadata=_LINKS
+        lambda then: {"result": result_url(then.task_id)} if then.is_submitted else {}, required=True, metadata=_LINKS
     )
 
 
