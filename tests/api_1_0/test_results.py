@@ -54,7 +54,7 @@ def test_a_successful_job(installation: Installation, ann: dict[str, str]) -> No
     assert (job["state"], job["ready"], job["successful"], job["result"]) == ("SUCCESS", True, True, 42)
     assert job["error"] is None
     assert job["files"] == []
-    assert set(job["links"]) == {"result"}
+    assert set(job["links"]) == {"result", "retry"}
     assert "Retry-After" not in answer.headers
     moments = [
         datetime.fromisoformat(job[name]) for name in ("submitted_at", "started_at", "finished_at", "expires_at")
