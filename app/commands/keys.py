@@ -20,15 +20,6 @@ keys = AppGroup("keys", help="API keys: create, list, rotate, revoke.")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
-def _checked_url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
-    try:
-        if url is not None:
-            current_app.extensions["webhooks"].check(url)
-    except ForbiddenUrlError as error:
-        raise click.BadParameter(str(error)) from error
-    return url
-
-
 @keys.command()
 @click.argument("name")
 @click.option(
@@ -40,11 +31,12 @@ def _checked_url(_: click.Context, __: click.Parameter, url: str | None) -> str 
     help="May be given several times.",
 )
 @click.option("--days", type=click.IntRange(1), help="Days after which the key is over; never without it.")
-@click.option("--webhook", metavar="URL", callback=_checked_url, help="Is told of the ends of jobs of this key.")
+@click.option("--webhook", metavar="URL", help="Is told of the ends of jobs of this key.")
 def create(name: str, scopes: tuple[str, ...], days: int | None, webhook: str | None) -> None:
     """Make a key for the principal NAME and print it, this once."""
     if not _NAME.fullmatch(name):
         raise click.BadParameter("A name has up to 64 letters, digits, '.', '_', '@' and '-'.", param_hint="NAME")
+    _check_url(webhook)
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _database():
         key = create_key(
@@ -106,12 +98,13 @@ def revoke(key_id: str) -> None:
 
 @keys.command()
 @click.argument("key_id")
-@click.argument("url", required=False, callback=_checked_url)
+@click.argument("url", required=False)
 @click.option("--none", "nowhere", is_flag=True, help="Take the address away.")
 def webhook(key_id: str, url: str | None, nowhere: bool) -> None:
     """Have the ends of jobs that are submitted with this key told to URL."""
     if nowhere == (url is not None):
         raise click.UsageError("Give a URL, or --none.")
+    _check_url(url)
     with _database():
         principal = set_webhook(db.session(), key_id, url)
         db.session.commit()
@@ -119,6 +112,14 @@ def webhook(key_id: str, url: str | None, nowhere: bool) -> None:
     if principal is None:
         raise _no_active_key(key_id)
     click.echo(f"Set. API processes notice within seconds: {key_id}.", err=True)
+
+
+def _check_url(url: str | None) -> None:
+    try:
+        if url is not None:
+            current_app.extensions["webhooks"].check(url)
+    except ForbiddenUrlError as error:
+        raise click.BadParameter(str(error), param_hint="URL") from error
 
 
 def _require_secret(principal: str | None) -> None:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from flask import g, has_app_context
 from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
@@ -58,6 +59,7 @@ class SubmissionTerms:
     fingerprint: str = ""  # of what was submitted under the key
     idempotency_ttl: int = 86_400  # seconds
     batch: PlaceInBatch | None = None
+    webhook: str = ""  # who is told of the job's end; else the caller's, in ``g``
 
 
 _NO_TERMS = SubmissionTerms()
@@ -77,6 +79,15 @@ def under_terms(terms: SubmissionTerms) -> Iterator[None]:
 def terms_now() -> SubmissionTerms:
     """Those of the publish under way."""
     return _terms.get()
+
+
+def _webhook_of_caller() -> str:
+    """A request's. What a job publishes tells nobody: a run's ``g`` has none.
+
+    Not one of the facts, which travel in the message: Celery's debug log shows its headers, and an address like that
+    often is a secret. It stands in the ledger alone.
+    """
+    return (g.get("webhook") or "") if has_app_context() else ""
 
 
 def publication_of(headers: Mapping[str, Any]) -> int:
@@ -117,7 +128,7 @@ class Acceptance:
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
             *(expires_at(headers), facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
-            facts.webhook or "",
+            terms.webhook or _webhook_of_caller(),
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

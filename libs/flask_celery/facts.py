@@ -26,7 +26,6 @@ class SubmissionFacts:
     retry_of: str | None = None  # the final job that this one runs again
     deadline: int | None = None  # Unix time in milliseconds at which it is cancelled if it has not ended
     batch_id: str | None = None  # the batch it was submitted with
-    webhook: str | None = None  # the address that is told of the job's end
     schedule_id: str | None = None  # the schedule that has submitted it
 
     @classmethod
@@ -41,8 +40,6 @@ class SubmissionFacts:
             request_id=g.get("request_id"),
             locale=g.get("locale"),
             traceparent=g.get("traceparent"),
-            # A request's own; what a job publishes tells nobody, so ``fill_g`` leaves it out.
-            webhook=g.get("webhook"),
         )
 
     @classmethod
@@ -62,7 +59,6 @@ class SubmissionFacts:
             retry_of=_text(header.get("retry_of")),
             deadline=deadline if isinstance(deadline := header.get("deadline"), int) else None,
             batch_id=_text(header.get("batch_id")),
-            webhook=_text(header.get("webhook")),
             schedule_id=_text(header.get("schedule_id")),
         )
 
@@ -77,7 +73,6 @@ class SubmissionFacts:
             "retry_of": self.retry_of,
             "deadline": self.deadline,
             "batch_id": self.batch_id,
-            "webhook": self.webhook,
             "schedule_id": self.schedule_id,
         }
         return {name: value for name, value in named.items() if value}

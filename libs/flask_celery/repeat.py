@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
+from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.acceptance import SubmissionTerms, under_terms
 from libs.flask_celery.errors import AlreadySubmittedError, NotRepeatableError, UnfinishedJobError
@@ -62,7 +63,8 @@ def run_again(
     facts = _facts_anew(SubmissionFacts.of_header(headers.get(HEADER)), task_id)
     time_limit, soft_time_limit = headers["timelimit"]
     new_id: str = uuid()
-    terms = terms or SubmissionTerms()
+    told = bytes_to_str(backend.client.hget(backend.keys.ledger(task_id), "webhook") or "")
+    terms = replace(terms or SubmissionTerms(), webhook=told)
     if once:
         terms = replace(terms, idempotency=f"again-{task_id}", fingerprint="")
     try:
@@ -100,7 +102,6 @@ def _facts_anew(before: SubmissionFacts | None, task_id: str) -> SubmissionFacts
         owner=before.owner,
         locale=before.locale,
         retry_of=task_id,
-        webhook=before.webhook,
         deadline=None if allowed is None else now.submitted_at + allowed,
     )
 

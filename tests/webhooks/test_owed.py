@@ -10,11 +10,12 @@ import pytest
 from celery import states
 from celery.app.task import Context
 from flask import Flask
+from redis import Redis
 
 from app.webhooks import delivery_id_of
 from app.webhooks.delivery_log import DeliveryLog
 from libs.flask_celery import SubmittedJob, run_again
-from libs.flask_celery.facts import SubmissionFacts
+from libs.flask_celery.context import fill_g
 
 URL = "https://example.com/x"
 
@@ -111,8 +112,21 @@ def test_a_job_that_is_run_again_tells_there_too(app: Flask, job: str, backend: 
     assert owed(backend) == [job, again]
 
 
-def test_the_address_travels_with_the_message() -> None:
-    facts = SubmissionFacts(submitted_at=1, owner="ann", webhook=URL)
+def test_the_address_is_in_the_ledger_alone(app: Flask, job: str, backend: Any) -> None:
+    """Messages are in debug logs, and records are for who polls."""
+    with Redis.from_url(f"{backend.as_uri().rpartition('/')[0]}/2") as broker:
+        (message,) = [found for found in broker.lrange("default", 0, -1) if job.encode() in found]
 
-    assert SubmissionFacts.of_header(facts.to_header()) == facts
-    assert SubmissionFacts.of_header({"submitted_at": 1, "webhook": 7}) == SubmissionFacts(submitted_at=1)
+    assert URL.encode() not in message
+    for key in (backend.keys.meta(job), backend.keys.message(job)):
+        assert URL.encode() not in backend.client.get(key)
+    assert backend.client.hget(backend.keys.ledger(job), "webhook") == URL.encode()
+
+
+def test_what_a_job_publishes_tells_nobody(app: Flask, backend: Any) -> None:
+    request = Context(id="x", headers={}, taskgate={"submitted_at": 1, "owner": "ann"})
+    with app.app_context():
+        fill_g(request)
+        published = app.extensions["celery"].tasks["maintenance.adds"].delay(a=1, b=2)
+
+    assert backend.client.hget(backend.keys.ledger(published.id), "webhook") is None
