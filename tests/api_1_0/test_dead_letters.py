@@ -21,7 +21,7 @@ DEAD = f"{API}/dead-letters"
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with job_runs(tmp_path_factory.mktemp("dead"), OWNER_LIMIT="5") as runs:
+    with job_runs(tmp_path_factory.mktemp("dead"), OWNER_LIMIT="5", CELERY_REDIS_SOCKET_TIMEOUT="10") as runs:
         yield runs.installation
 
 

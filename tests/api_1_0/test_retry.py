@@ -21,7 +21,7 @@ WISHED = f"{API}/tasks/probe.wished/jobs"
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with job_runs(tmp_path_factory.mktemp("retry"), OWNER_LIMIT="3") as runs:
+    with job_runs(tmp_path_factory.mktemp("retry"), OWNER_LIMIT="3", CELERY_REDIS_SOCKET_TIMEOUT="10") as runs:
         yield runs.installation
 
 
