@@ -20,6 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -60,12 +61,12 @@ def assert_problem(response: Any, status: int, *fields: str) -> None:
 
 
 class ApiServer:
-    """A real gunicorn on a free loopback port."""
+    """A real gunicorn on a free loopback port, or on that of one that was killed."""
 
-    def __init__(self, environment: dict[str, str], log_path: Path) -> None:
+    def __init__(self, environment: dict[str, str], log_path: Path, port: int | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+            self.port: int = port or probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = log_path
         command = [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", f"127.0.0.1:{self.port}"]
@@ -88,6 +89,15 @@ class ApiServer:
             return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
+
+    def kill(self) -> None:
+        """With SIGKILL, all of it at once: nobody can say or finish anything."""
+        serving = psutil.Process(self.process.pid).children()
+        self.process.kill()  # first, or it would start another one
+        for process in serving:
+            process.kill()
+        self.process.wait(10)
+        psutil.wait_procs(serving, 10)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -156,8 +166,8 @@ class Installation:
         files = [path for path in (self.folder / "var" / "files").rglob("*") if path.is_file()]
         return kept | {str(path): path.stat().st_size for path in files}
 
-    def start_api(self) -> ApiServer:
-        server = ApiServer(self.environment, self.folder / "api.log")
+    def start_api(self, port: int | None = None) -> ApiServer:
+        server = ApiServer(self.environment, self.folder / "api.log", port)
         self.processes.callback(server.stop)
         return server.wait_ready()
 

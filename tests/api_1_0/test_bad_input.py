@@ -218,6 +218,8 @@ def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[s
         ("GET", "/results/x"),
         ("GET", "/results/x/files/y"),
         ("GET", "/files"),
+        ("GET", "/results/x/events"),
+        ("GET", "/jobs/x/logs"),
         ("POST", "/files"),
         ("GET", "/schedules"),
         ("POST", "/schedules"),

@@ -129,7 +129,7 @@ def test_a_waiting_job_is_cancelled_at_once(installation: Installation, ann: dic
     assert answer.json == installation.client.get(f"{API}/results/{task_id}", headers=ann).json
     assert answer.json["error"]["type"] == "TaskRevokedError"
     assert answer.json["expires_at"] > datetime.now(UTC).isoformat()
-    assert set(answer.json["links"]) == {"result", "retry"}
+    assert set(answer.json["links"]) == {"result", "events", "logs", "retry"}
 
 
 def test_a_running_job_is_asked_to_stop(installation: Installation, ann: dict[str, str]) -> None:

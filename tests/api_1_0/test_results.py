@@ -54,7 +54,7 @@ def test_a_successful_job(installation: Installation, ann: dict[str, str]) -> No
     assert (job["state"], job["ready"], job["successful"], job["result"]) == ("SUCCESS", True, True, 42)
     assert job["error"] is None
     assert job["files"] == []
-    assert set(job["links"]) == {"result", "retry"}
+    assert set(job["links"]) == {"result", "events", "logs", "retry"}
     assert "Retry-After" not in answer.headers
     moments = [
         datetime.fromisoformat(job[name]) for name in ("submitted_at", "started_at", "finished_at", "expires_at")
@@ -98,7 +98,7 @@ def test_a_running_job_shows_its_progress(installation: Installation, ann: dict[
     assert answer.headers["Retry-After"] == "1"
     assert (answer.json["state"], answer.json["ready"], answer.json["successful"]) == ("PROGRESS", False, None)
     assert answer.json["result"] is None
-    assert set(answer.json["links"]) == {"result", "cancel"}
+    assert set(answer.json["links"]) == {"result", "events", "logs", "cancel"}
 
 
 def test_a_finished_job_keeps_its_last_progress(refreshed: dict[str, Any]) -> None:

@@ -88,7 +88,9 @@ def test_the_operations_that_a_jobs_token_opens_say_so(document: dict[str, Any])
     header, query = [{"key": []}, {"job_token": []}], [{"job_token_in_query": []}]
     opened = {
         f"GET {PREFIX}/results/{{task_id}}": header + query,
+        f"GET {PREFIX}/results/{{task_id}}/events": header + query,
         f"GET {PREFIX}/results/{{task_id}}/files/{{name}}": header + query,
+        f"GET {PREFIX}/jobs/{{task_id}}/logs": header + query,
         f"DELETE {PREFIX}/jobs/{{task_id}}": header,
         f"POST {PREFIX}/jobs/{{task_id}}/cancel": header,
     }
@@ -164,3 +166,13 @@ def test_submitting_documents_what_the_route_declares(document: dict[str, Any]) 
 
     assert {"202", *map(str, declared.errors)} <= operation["responses"].keys()
     assert {"Location", "Retry-After"} <= operation["responses"]["202"]["headers"].keys()
+
+
+def test_the_events_of_a_stream_have_their_schemas(document: dict[str, Any]) -> None:
+    answers = document["paths"][f"{PREFIX}/results/{{task_id}}/events"]["get"]["responses"]
+    stream = answers["200"]["content"]["text/event-stream"]["schema"]
+
+    assert stream["x-events"].keys() == {"state", "progress", "log", "error"}
+    for reference in stream["x-events"].values():
+        assert document["components"]["schemas"][reference["$ref"].rpartition("/")[2]]["properties"]
+    assert answers["204"]["content"] == {}

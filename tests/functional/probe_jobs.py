@@ -34,7 +34,8 @@ def notes_key(task_id: str) -> str:
 
 @functools.cache
 def _notes(_: int) -> Redis:
-    return Redis.from_url(os.environ["REDIS_URL"], db=NOTES_DATABASE)
+    # redis-py gives up on a reply after 5 s unless told not to, and a go is waited for longer.
+    return Redis.from_url(os.environ["REDIS_URL"], db=NOTES_DATABASE, socket_timeout=None)
 
 
 def note(task_id: str, **said: object) -> int:
@@ -342,3 +343,49 @@ def backend_process() -> dict[str, Any]:
         "pid": os.getpid(),
         "backend": db.session.execute(text("SELECT pg_backend_pid() FROM pg_sleep(0.1)")).scalar_one(),
     }
+
+
+@shared_task(name="probe.take_steps", bind=True)
+def take_steps(self: Task, steps: int) -> str:
+    """One step each time the test says go: a line in the log, and progress."""
+    for number in range(1, steps + 1):
+        wait_for_go(self.request.id, timeout=60)
+        current_job.log(f"step {number}", "warning")
+        current_job.progress(number, steps)
+    return "arrived"
+
+
+@shared_task(name="probe.log_much", bind=True, max_retries=1)
+def log_much(self: Task, lines: int, outcome: str = "success") -> int:
+    """Log in a tight loop, then end as told, right after the last line; answers how many lines one run logs."""
+    for number in range(lines):
+        current_job.log(f"line {number}", "debug")
+    current_job.progress(lines, lines)
+    current_job.log(f"last of try {self.request.retries}")
+    match outcome:
+        case "failure":
+            raise ValueError("told to fail")
+        case "retry" if self.request.retries == 0:
+            raise self.retry(countdown=0)
+        case "until cancelled":
+            note(self.request.id, started=True)
+            work_until_cancelled(swallow=False)
+    return lines + 1
+
+
+@shared_task(name="probe.say_two_things", bind=True)
+def say_two_things(self: Task) -> None:
+    """Two words in a row, then nothing more until the test says go."""
+    for number in (1, 2):
+        current_job.progress(number, 3)
+        current_job.log(f"word {number}")
+    wait_for_go(self.request.id)
+
+
+@shared_task(name="probe.count_to_a_million")
+def count_to_a_million() -> float:
+    """Answers how many seconds a million progress calls took."""
+    began = time.monotonic()
+    for number in range(1, 1_000_001):
+        current_job.progress(number, 1_000_000)
+    return time.monotonic() - began
