@@ -5,13 +5,13 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from flask import json
+from flask import g, json
 
 from app.api_1_0.representing import represent
 from app.api_1_0.schemas import LogLineSchema, ProgressEventSchema, StateEventSchema
-from app.api_keys import Principal
+from app.api_keys import Principal, Scope
 from app.problem import ProblemError, problem_fields
-from libs.flask_celery import EventPage, JobEvent, JobProgress, JobRecord, JobState, StateChange
+from libs.flask_celery import EventPage, JobEvent, JobProgress, StateChange
 
 #: What is sent when there is nothing to say, so that nobody takes the stream for dead.
 COMMENT = ":\n\n"
@@ -30,13 +30,13 @@ _GONE = ProblemError(
 def frames(principal: Principal, page: EventPage, *, snapshot: bool) -> str:
     """The events of a page; or the present state in their place, for ``snapshot`` and where some are gone."""
     if page.is_gone:
-        return error_frame(_GONE) + _snapshot(principal, page)
+        return error_frame(_GONE) + _present_state(principal, page, None)
     if snapshot:
-        return _snapshot(principal, page)
-    states = [event.number for event in page.events if isinstance(event.data, StateChange)]
+        return _present_state(principal, page, None)
+    states = [event for event in page.events if isinstance(event.data, StateChange)]
     newest = states[-1] if states else None
     return "".join(
-        _event_frame(principal, event, page.record if event.number == newest else None) for event in page.events
+        _present_state(principal, page, event) if event is newest else _event_frame(event) for event in page.events
     )
 
 
@@ -50,16 +50,22 @@ def retry_frame(seconds: float | None = None) -> str:
     return f"retry: {round((seconds or random.uniform(*_COME_AGAIN)) * 1000)}\n\n"
 
 
-def _snapshot(principal: Principal, page: EventPage) -> str:
-    record = page.record
-    return _frame("state", _shown_state(principal, record.state, record.retries, None, record), page.last)
+def _present_state(principal: Principal, page: EventPage, event: JobEvent | None) -> str:
+    """With the job as this principal may see it. Made once for all who are shown the same: it takes its time."""
+    number = page.last if event is None else event.number
+    key = (number, event is None, Scope.ADMIN in principal.scopes, g.get("locale"))
+    if key not in page.shown:
+        record = page.record
+        told = StateChange(record.state, record.retries) if event is None else event.data
+        data = _shown_state(told, None if event is None else event.at, represent(principal, record).value)
+        page.shown[key] = _frame("state", data, number)
+    return page.shown[key]
 
 
-def _event_frame(principal: Principal, event: JobEvent, record: JobRecord | None) -> str:
-    """``record``: for the newest state."""
+def _event_frame(event: JobEvent) -> str:
     told = event.data
     if isinstance(told, StateChange):
-        data = _shown_state(principal, told.state, told.retries, event.at, record)
+        data = _shown_state(told, event.at, None)
     elif isinstance(told, JobProgress):
         data = _PROGRESS.dump({"current": told.current, "total": told.total, "message": told.message, "at": event.at})
     else:
@@ -67,11 +73,8 @@ def _event_frame(principal: Principal, event: JobEvent, record: JobRecord | None
     return _frame(event.kind, data, event.number)
 
 
-def _shown_state(
-    principal: Principal, state: JobState, retries: int | None, at: datetime | None, record: JobRecord | None
-) -> Any:
-    job = None if record is None else represent(principal, record).value
-    return _STATE.dump({"state": state, "retries": retries, "at": at, "job": job})
+def _shown_state(told: Any, at: datetime | None, job: object) -> Any:
+    return _STATE.dump({"state": told.state, "retries": told.retries, "at": at, "job": job})
 
 
 def _frame(event: str, data: Any, number: int | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -59,13 +59,15 @@ class EventPage:
     """A job and its events after one of them, as they were at one moment.
 
     ``last`` is the number of the newest event. ``is_gone`` says that there were events after the one asked for that
-    are not kept any more, or that there never was such a one; then ``events`` is empty.
+    are not kept any more, or that there never was such a one; then ``events`` is empty. ``shown`` is for those who
+    show the same page to many: what they have made of it, by whatever else it depends on.
     """
 
     record: JobRecord
     last: int
     events: tuple[JobEvent, ...] = ()
     is_gone: bool = False
+    shown: dict[Any, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
