@@ -36,6 +36,7 @@ bench: $(VENV)/.dev ## the measures that need no data from elsewhere
 	$(BIN)/python -m bench.onboarding
 	$(BIN)/python -m bench.matching
 	$(BIN)/python -m bench.reconciling
+	$(BIN)/python -m bench.batches
 
 bench-reconciling: $(VENV)/.dev ## what the reconciler and a queued job cost, with a million jobs queued
 	$(BIN)/python -m bench.reconciling

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Seconds of work after which other greenlets, or threads, have their turn.
 _TURN = 0.005
+#: gevent comes back from ``sleep(0)`` up to fifty times before it looks at a socket.
+_LEAST_SLEEP = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Turns:
 
     def __call__(self) -> None:
         if time.monotonic() - self._since > _TURN:
-            time.sleep(0)
+            time.sleep(_LEAST_SLEEP)
             self._since = time.monotonic()
 
 

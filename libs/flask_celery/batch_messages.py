@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from celery import Task, signals
 from celery.app.routes import MapRoute
-from kombu.utils.json import dumps
+from kombu.utils.json import JSONEncoder, dumps
 
 from libs.flask_celery.celery_config import route_job
 from libs.flask_celery.delays import due_at
@@ -34,6 +34,9 @@ _SIGNALS = (signals.before_task_publish, signals.after_task_publish, signals.tas
 
 #: Before the params in a serialised body, which is ``[args, kwargs, embed]``.
 _BODY_START = "[[], "
+
+#: As ``dumps``, which makes an encoder each time.
+_encode = JSONEncoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class MessageTemplate:
         return JobMessage(task_id, message, record, copy, due_at({"eta": eta and eta.isoformat()}))
 
     def _encoded(self, params: Mapping[str, Any]) -> str:
-        body = f"{_BODY_START}{dumps(dict(params))}{self._end_of_body}"
+        body = f"{_BODY_START}{_encode(params)}{self._end_of_body}"
         return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1]
 
     def _taken_apart(self, eta: str | None) -> tuple[list[str], ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
 
 #: Jobs that are accepted in one step, and bytes of what the caller has said about them.
-TOGETHER = 250
+TOGETHER = 500
 _TOGETHER_BYTES = 512 * 1024
 
 

@@ -167,9 +167,9 @@ def test_a_batch_that_somebody_left_half_way_can_be_cancelled(
 ) -> None:
     batches = celery_app.backend.batches
     with monkeypatch.context() as patch:
-        kill_after(patch, 250, Killed, redis_server)
+        kill_after(patch, 500, Killed, redis_server)
         with pytest.raises(Killed):
-            submit_many(celery_app, adds(300), idempotency_key="k")
+            submit_many(celery_app, adds(600), idempotency_key="k")
     [(_, left)] = batches.newest("ann")
     busy = int(celery_app.backend.client.hget(celery_app.backend.keys.batch(left.batch_id), "busy"))
     wait_until(lambda: time.time() * 1000 > busy, what="the end of its lease")
@@ -177,7 +177,7 @@ def test_a_batch_that_somebody_left_half_way_can_be_cancelled(
     batches.cancel(left.batch_id)
 
     record = batches.get(left.batch_id)
-    assert (record.ready, record.counts[JobState.REVOKED], record.is_complete) == (True, 250, True)
-    again = submit_many(celery_app, adds(300), idempotency_key="k")
-    assert (again.replayed, again.accepted) == (True, 250)
+    assert (record.ready, record.counts[JobState.REVOKED], record.is_complete) == (True, 500, True)
+    again = submit_many(celery_app, adds(600), idempotency_key="k")
+    assert (again.replayed, again.accepted) == (True, 500)
     assert {outcome.refusal["type"] for outcome in again.outcomes if outcome.refusal} == {"CancelledBatchError"}
