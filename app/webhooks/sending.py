@@ -1,7 +1,6 @@
 """One attempt to hand a webhook over: what was answered, or why it was not, and how long that took."""
 
 import functools
-import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -29,9 +28,6 @@ MOST_READ = 4_096
 _LONGEST_CONNECT = 5.0
 
 _LONGEST_RETRY_AFTER = 86_400
-
-# httpcore's own debug log has each request's target and headers: tokens, signatures.
-logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True)
