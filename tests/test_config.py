@@ -44,6 +44,9 @@ def test_the_defaults_need_no_environment(tmp_path: Path) -> None:
     assert (config.upload_quota, config.upload_types, config.upload_expires) == (0, (), 604_800)
     assert (config.celery, config.deployment) == ({}, "")
     assert (config.access_token_ttl, config.secret_key) == (86_400, ())
+    assert (config.rate_limit_key, config.rate_limit_submit) == ("6000/minute", "3000/minute")
+    assert (config.rate_limit_address, config.trusted_proxies) == ("300/minute", 0)
+    assert (config.cors_origins, config.hsts, config.result_limit) == ((), 0, 16 * 1024**2)
 
 
 def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,6 +87,15 @@ def test_each_setting_has_its_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             ("DEPLOYMENT", value, "Wants up to 32 letters, digits, '-' and '_'.")
             for value in ("a.b", "a:b", "a b", "ä", "a\n", "*", "d" * 33)
         ],
+        *[
+            (name, value, "a rate such as 600/minute")
+            for name in ("RATE_LIMIT_KEY", "RATE_LIMIT_SUBMIT", "RATE_LIMIT_ADDRESS")
+            for value in ("600", "600/week", "-1/minute", "0/minute", "1.5/second", "600/minute\n", "1" * 10 + "/day")
+        ],
+        ("TRUSTED_PROXIES", "-1", "greater than or equal to 0 and"),
+        ("HSTS", "-1", "greater than or equal to 0."),
+        ("LOG_FORMAT", "xml", "one of: , json, text."),
+        ("RESULT_LIMIT", "1023", "greater than or equal to 1024 and"),
         ("LOG_LEVEL", "loud", "one of: DEBUG, INFO, WARNING, ERROR."),
         *[("TIMEZONE", value, "a name such as Europe/Berlin") for value in ("", "Mars/Olympus", "../../etc/passwd")],
         *[

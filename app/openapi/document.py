@@ -44,7 +44,10 @@ BINARY = {"type": "string", "contentMediaType": "application/octet-stream", "for
 _TRY_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 #: Errors that every route can answer, 422 being that of a query argument it does not know. 405 is HTTP's own.
-_COMMON_ERRORS = (401, 403, 422, 500)
+_COMMON_ERRORS = (401, 403, 422, 429, 500)
+
+#: Of every answer, the last two where there are limits.
+_COMMON_HEADERS = ("X-Request-ID", "RateLimit", "RateLimit-Policy")
 
 
 #: What stands inside of answers, or is one of several there, that is not an answer itself.
@@ -184,7 +187,9 @@ def _answer(status: int, schema: type[Schema] | None, described: Operation) -> d
 
 
 def _headers(names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: {"description": HEADERS[name][0], "schema": HEADERS[name][1]} for name in (*names, "X-Request-ID")}
+    return {
+        name: {"description": HEADERS[name][0], "schema": HEADERS[name][1]} for name in (*names, *_COMMON_HEADERS)
+    }
 
 
 def _links() -> dict[str, Any]:

@@ -17,6 +17,14 @@ HEADERS = {
     "Location": ("Where to poll for the result.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before asking again.", {"type": "integer"}),
     "X-Request-ID": ("The request's id, for logs and reports.", {"type": "string"}),
+    "RateLimit": (
+        "Requests left (r) and seconds until there are more (t), by limit.",
+        {"type": "string", "examples": ['"key";r=5999;t=60']},
+    ),
+    "RateLimit-Policy": (
+        "The limits that this request was counted against: requests (q) in seconds (w).",
+        {"type": "string", "examples": ['"key";q=6000;w=60, "submit";q=3000;w=60']},
+    ),
     "Content-Location": ("Where this job is polled.", {"type": "string"}),
     "Preference-Applied": ("What was preferred and done, as wait=10.", {"type": "string"}),
     "ETag": ("Of this very answer; to be sent as If-None-Match.", {"type": "string"}),

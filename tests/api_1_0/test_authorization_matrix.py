@@ -88,7 +88,16 @@ ROWS = {
 }
 
 #: What anybody may call: it tells nothing of anyone's.
-OPEN = {"/", "/healthz", "/readyz", f"{API}/openapi.json", "/docs/", "/docs/<path:path>", "/docs/dist/<path:path>"}
+OPEN = {
+    "/",
+    "/healthz",
+    "/readyz",
+    f"{API}/openapi.json",
+    "/docs/",
+    "/docs/<path:name>",
+    "/docs/index.html",
+    "/docs/start.js",
+}
 
 
 class Case:

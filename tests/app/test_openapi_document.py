@@ -118,7 +118,7 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
 def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
-        assert {"401", "403", "422", "500"} <= errors.keys(), name
+        assert {"401", "403", "422", "429", "500"} <= errors.keys(), name
         for status, answer in errors.items():
             assert answer["content"] == {"application/problem+json": {"schema": PROBLEM}}, (name, status)
             assert ("Retry-After" in answer["headers"]) == (status in ("429", "503")), (name, status)
@@ -127,7 +127,7 @@ def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
 def test_every_answer_names_the_request(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
-            assert "X-Request-ID" in answer["headers"], (name, status)
+            assert {"X-Request-ID", "RateLimit", "RateLimit-Policy"} <= answer["headers"].keys(), (name, status)
 
 
 def test_every_task_has_its_own_params_and_its_example_fits_them(app: Flask, document: dict[str, Any]) -> None:
