@@ -120,10 +120,11 @@ def test_an_owner_has_so_many_under_way_and_the_rest_have_their_turn_later(
     log: DeliveryLog, ended_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_log, "MOST_PENDING", 2)
-    jobs = [ended_job() for _ in range(3)]
+    everything = {delivery_id_of(ended_job()) for _ in range(3)}
 
     first = [found for found, _ in log.claim(10)]
-    assert first == [delivery_id_of(job) for job in jobs[:2]]
+    assert len(first) == 2
+    (last,) = everything - set(first)
     for found in first:
         log.published(found)
     assert log.claim(10) == []
@@ -132,9 +133,9 @@ def test_an_owner_has_so_many_under_way_and_the_rest_have_their_turn_later(
     log.start_test("bob", URL)
 
     note(log, first[0], DeliveryStatus.PENDING)
-    assert delivery_id_of(jobs[2]) not in dict(log.claim(10))
+    assert last not in dict(log.claim(10))
     note(log, first[0], DeliveryStatus.DELIVERED)
-    assert delivery_id_of(jobs[2]) in dict(log.claim(10))
+    assert last in dict(log.claim(10))
 
 
 def test_attempts_are_kept_in_their_order_and_are_not_too_many(log: DeliveryLog) -> None:
