@@ -161,9 +161,7 @@ class _Document:
             start = self._skip_space()
             try:
                 self._body.add(item_of(self._value()))
-            except json.JSONDecodeError:
-                raise
-            except (ValueError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # what breaks the grammar breaks it here as well
                 _, self._at = _LENIENT.raw_decode(self._text, start)
                 said = self._text[start : self._at].encode(errors="surrogatepass")
                 self._body.add(refused_item(_problem(error, "job"), said))

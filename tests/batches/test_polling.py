@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from libs.flask_celery import JobState
+from libs.flask_celery import JobState, ledger
+from libs.flask_celery.batch_then import submit_overdue
 from tests.conftest import wait_until
 from tests.installation import API, Installation, an_installation, assert_problem
 
@@ -152,14 +153,24 @@ def test_a_held_request_is_answered_when_the_batch_is_ready(installation: Instal
     assert time.monotonic() - started < 10
 
 
-def test_with_then_it_is_held_until_that_can_be_polled(installation: Installation, ann: dict[str, str]) -> None:
+def test_with_then_it_is_held_until_that_can_be_polled(
+    installation: Installation, ann: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = submitted(installation, ann, 1, then={"task": "batches.collect"})
     held = Held(installation, f"{batch['links']['self']}?wait=30&limit=0", ann)
     wait_until(lambda: len(installation.app.extensions["job_watch"]) == 1, what="the held request")
-    finish(installation, *ids_of(batch))
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "submit_then", lambda *_: None)  # its process was killed before it could
+        finish(installation, *ids_of(batch))
+    wait_until(lambda: installation.client.get(batch["links"]["self"], headers=ann).json["ready"], what="the end")
+    time.sleep(0.3)
+    assert held.answer is None
+    started = time.monotonic()
+    submit_overdue(installation.app.extensions["celery"])
 
     then = held.result().json["then"]
 
+    assert time.monotonic() - started < 10
     assert then["state"] == "PENDING"
     assert installation.client.get(then["links"]["result"], headers=ann).json["state"] == "PENDING"
 
