@@ -58,7 +58,7 @@ def held(read: Callable[[], Representation], seconds: float, known: ETags) -> Re
         if watch is None:
             return first
         while True:
-            now = hub.read(read)
+            now = hub.read(read, watch)
             left = deadline - time.monotonic()
             if left <= 0 or watch.dismissed or _is_worth_it(now, first, known):
                 return now

@@ -58,6 +58,7 @@ from libs.flask_celery.file_sweeper import JobFileSweep
 from libs.flask_celery.file_use import kept_files, unfinished_params
 from libs.flask_celery.firing import run_now
 from libs.flask_celery.following import JobFollowers
+from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.history import EventKind, EventPage, JobEvent, JobHistory, LogLine, LogPage, StateChange
 from libs.flask_celery.job_search import Found, Wanted, search
 from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
@@ -68,7 +69,7 @@ from libs.flask_celery.schedule import Schedule, ScheduleSource
 from libs.flask_celery.schedules import Schedules
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import FINAL_STATES, JobState
-from libs.flask_celery.submit import UNAVAILABLE, SubmittedJob, submit, with_key
+from libs.flask_celery.submit import SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.telling import LEVELS, TellingSettings
 from libs.flask_celery.waiters import Watch

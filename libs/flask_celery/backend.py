@@ -22,6 +22,7 @@ from libs.flask_celery.accept_script import OVERTAKEN
 from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.batch_records import BatchRecords
+from libs.flask_celery.gated_client import GatedRedis
 from libs.flask_celery.history import JobHistory
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.ledger import LedgerMixin, now_ms
@@ -55,6 +56,10 @@ class JobBackendMixin(LedgerMixin):
     def telling(self) -> TellingSettings:
         """The application's, or the defaults for a Celery app that is not of ``make_celery``."""
         return getattr(self.app, "telling", None) or TellingSettings()
+
+    def _get_client(self) -> Any:
+        client = super()._get_client()
+        return GatedRedis if getattr(self.app, "serves_clients", False) else client
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Does not subscribe; see the module's docstring."""

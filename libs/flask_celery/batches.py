@@ -17,8 +17,9 @@ from libs.flask_celery.batch_records import ThenJob
 from libs.flask_celery.batch_then import Then, then_message
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError, FlaskCeleryError
 from libs.flask_celery.facts import SubmissionFacts
+from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.states import JobState
-from libs.flask_celery.submit import UNAVAILABLE, digest, submitted_earlier
+from libs.flask_celery.submit import digest, submitted_earlier
 
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery

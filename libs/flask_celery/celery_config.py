@@ -126,8 +126,7 @@ def _api_settings() -> dict[str, Any]:
     return {
         "task_publish_retry": False,
         "broker_connection_timeout": API_TIMEOUT,
-        # One for each thread that may publish: with Redis silent, a thread that waits for another's connection would
-        # add that one's time-out to its own. They are made as they are needed.
+        # More than publish at a time (see gate.py). They are made as they are needed.
         "broker_pool_limit": 64,
         "broker_pool_acquire_timeout": API_TIMEOUT,
         "redis_socket_timeout": API_TIMEOUT,

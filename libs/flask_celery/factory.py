@@ -1,5 +1,7 @@
 """``make_celery``: the Celery app of a Flask app."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from celery import Celery
@@ -15,6 +17,7 @@ from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.deadline_keeper import DeadlineKeeper
 from libs.flask_celery.delays import DelayKeeper
 from libs.flask_celery.file_sweeper import FileSweeper
+from libs.flask_celery.gate import AT_ONCE, Gate
 from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.queue_names import QueueNames
@@ -33,6 +36,7 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
     def __init__(self, flask_app: Flask, settings: CelerySettings, **options: Any) -> None:
         self.flask_app = flask_app
         self.strict_redis = settings.strict_redis
+        self.serves_clients = settings.role is Role.API
         self.terms = settings.terms
         self.telling = TellingSettings()  # the application may put its own there
         self.result_limit = settings.result_limit
@@ -45,6 +49,20 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
         """Subscribes to nothing before somebody waits."""
         result: type[AsyncResult] = self.subclass_with_self(OnDemandResult)
         return result
+
+    def producer_or_acquire(self, producer: Any = None) -> AbstractContextManager[Any]:
+        """As Celery's, but where many clients submit at once those for whom there is no place stand in line."""
+        context: AbstractContextManager[Any] = super().producer_or_acquire(producer)
+        return self._in_turn(context) if self.serves_clients and producer is None else context
+
+    @contextmanager
+    def _in_turn(self, context: AbstractContextManager[Any]) -> Iterator[Any]:
+        with self._publish_gate.place(), context as producer:
+            yield producer
+
+    @cached_property  # type: ignore[untyped-decorator]
+    def _publish_gate(self) -> Gate:
+        return Gate(min(AT_ONCE, self.conf.broker_pool_limit or AT_ONCE))
 
 
 def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:

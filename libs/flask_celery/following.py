@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from libs.flask_celery.gate import Gate
 from libs.flask_celery.history import EventPage, JobHistory
 from libs.flask_celery.history_scripts import EVENTS_KEPT
-from libs.flask_celery.read_gate import ReadGate
 from libs.flask_celery.waiters import Watch
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class JobFollowers:
         self._lock = threading.Lock()
         self._tails: dict[str, _Tail] = {}
 
-    def read(self, task_id: str, after: int | None) -> EventPage:
-        """As ``JobHistory.events``, when not too many others read."""
+    def read(self, task_id: str, after: int | None, watch: Watch | None = None) -> EventPage:
+        """As ``JobHistory.events``; by one who waits, as patiently as it waits."""
         history: JobHistory = self._celery_app.backend.history
-        return self._hub.read(lambda: history.events(task_id, after))
+        return self._hub.read(lambda: history.events(task_id, after), watch)
 
     @contextmanager
     def follow(self, task_id: str) -> Iterator["Following | None"]:
@@ -78,7 +78,7 @@ class Following:
         ends_at, quiet_since = fresh + seconds, fresh
         is_first = True
         while True:
-            page = self._tail.page(after, fresh)
+            page = self._tail.page(after, fresh, self._watch)
             if is_first or page.events or page.is_gone:
                 yield page
                 quiet_since = time.monotonic()
@@ -102,23 +102,24 @@ class _Tail:
         self.followers = 0
         self._read = followers.read
         self._task_id = task_id
-        self._one_at_a_time = ReadGate(1)
+        self._one_at_a_time = Gate(1)
         self._page: EventPage | None = None
         self._read_at = 0.0
 
-    def page(self, after: int | None, fresh: float) -> EventPage:
+    def page(self, after: int | None, fresh: float, watch: Watch) -> EventPage:
         """What is after that event, no older than ``fresh``, a time of the monotonic clock."""
-        page = self._one_at_a_time.read(lambda: self._newest(fresh))
+        with self._one_at_a_time.place():
+            page = self._newest(fresh, watch)
         if after is None or after == page.last:
             return replace(page, events=())
         if page.last - len(page.events) <= after < page.last:
             return replace(page, events=page.events[after - page.last :])
-        return self._read(self._task_id, after)  # further back, or ahead of what others have read
+        return self._read(self._task_id, after, watch)  # further back, or ahead of what others have read
 
-    def _newest(self, fresh: float) -> EventPage:
+    def _newest(self, fresh: float, watch: Watch) -> EventPage:
         if self._page is None or self._read_at < fresh:
             before, read_at = self._page, time.monotonic()
-            page = self._read(self._task_id, None if before is None else before.last)
+            page = self._read(self._task_id, None if before is None else before.last, watch)
             kept = () if before is None or page.is_gone else before.events
             self._page = replace(page, events=(kept + page.events)[-EVENTS_KEPT:], is_gone=False)
             self._read_at = read_at

@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Task
 from celery.utils import uuid
-from kombu.exceptions import OperationalError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from libs.flask_celery.acceptance import SubmissionTerms, under_terms
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError
 from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.states import JobState
 
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
-
-#: What kombu and redis-py raise when the server is away or silent.
-UNAVAILABLE = (OperationalError, RedisConnectionError, RedisTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)

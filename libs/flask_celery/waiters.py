@@ -14,7 +14,6 @@ class Watch:
     def __init__(self, channels: Collection[bytes]) -> None:
         self.channels = frozenset(channels)
         self._unheard = set(channels)
-        self._unheard_since = time.monotonic()
         self._woken = threading.Event()
         self._away = False
         self.woken_at = 0.0  # on the monotonic clock; what is read later is as new as what it was woken for
@@ -61,13 +60,11 @@ class Watch:
 
     def lost(self) -> None:
         """Nothing is heard any more."""
-        if not self._unheard:
-            self._unheard_since = time.monotonic()
         self._unheard = set(self.channels)
 
-    def give_up(self, patience: float) -> None:
-        """Have it raise once nothing has been heard for longer than ``patience`` seconds."""
-        if self._unheard and time.monotonic() - self._unheard_since >= patience:
+    def give_up(self) -> None:
+        """Have it raise: nothing is heard, and that has been so for long enough."""
+        if self._unheard:
             self._away = True
             self._woken.set()
 
@@ -135,8 +132,8 @@ class Waiters:
             for watch in self._watches:
                 watch.dismiss()
 
-    def give_up(self, patience: float) -> None:
-        """Tell those who have waited in vain for so many seconds that Redis is away."""
+    def give_up(self) -> None:
+        """Tell those of whose channels not all are heard that Redis is away."""
         with self.lock:
             for watch in self._watches:
-                watch.give_up(patience)
+                watch.give_up()

@@ -15,9 +15,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.flask_celery.read_gate import ReadGate
 from libs.flask_celery.subscription import SILENCE, Subscription
 from libs.flask_celery.waiters import Waiters, Watch
 
@@ -35,8 +36,9 @@ _PAUSE = 0.05  # seconds between attempts to have it again
 #: Seconds that the connection is kept when nobody waits.
 LINGER = 2.0
 
-#: Reads at a time by those who wait.
-READS_AT_ONCE = 32
+#: Seconds in which a subscription must have been confirmed. That Redis is away is found out by the one who listens,
+#: and sooner; a process that is only short of processor time is not to take itself for cut off.
+_CONFIRMED = 5.0
 
 
 class WatchHub:
@@ -50,7 +52,6 @@ class WatchHub:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._waiters = Waiters()
-        self._gate = ReadGate(READS_AT_ONCE)
         self._listener: _Listener | None = None
         self._is_dismissed = False
 
@@ -76,14 +77,27 @@ class WatchHub:
             yield None
             return
         try:
-            watch.wait_until_heard(2 * PATIENCE)
+            watch.wait_until_heard(_CONFIRMED)
             yield watch
         finally:
             self._leave(watch)
 
-    def read(self, read: Callable[[], _T]) -> _T:
-        """``read()``, about jobs that are waited for, when not too many others read. Raises: what it does."""
-        return self._gate.read(read)
+    def read(self, read: Callable[[], _T], watch: Watch | None = None) -> _T:
+        """``read()``, about jobs that are waited for; by one who waits, as patiently as it waits.
+
+        Redis may go away in the very moment in which somebody reads, and be back as soon as for the others, who only
+        listen. Raises: what ``read`` does.
+        """
+        gives_up_at = None
+        while True:
+            try:
+                return read()
+            except (RedisConnectionError, RedisTimeoutError):
+                now = time.monotonic()
+                gives_up_at = gives_up_at or now + PATIENCE
+                if watch is None or now >= gives_up_at:
+                    raise
+                watch.wait(_PAUSE)  # or until the process listens again
 
     def dismiss(self) -> None:
         """Have nobody wait any more: the process is about to end, and is not to be kept by those it holds."""
@@ -128,6 +142,7 @@ class _Listener(threading.Thread):
         self._celery_app = celery_app
         self._waiters = waiters
         self._last_needed = time.monotonic()
+        self._broken_since: float | None = None
         self._bell, self._doorbell = socket.socketpair()
         for end in (self._bell, self._doorbell):
             end.setblocking(False)
@@ -147,14 +162,17 @@ class _Listener(threading.Thread):
                 except (RedisError, OSError) as error:
                     logger.info("The subscription to jobs is broken: %r", error)
                     self._waiters.lost()
-                    self._waiters.give_up(PATIENCE)
+                    now = time.monotonic()
+                    self._broken_since = self._broken_since or now
+                    if now - self._broken_since >= PATIENCE:
+                        self._waiters.give_up()
                     time.sleep(_PAUSE)
         finally:
             with self._waiters.lock:
                 if not self.has_ended:  # but for an error of ours
                     self.has_ended = True
                     self._waiters.lost()
-                    self._waiters.give_up(0.0)
+                    self._waiters.give_up()
                 self._bell.close()
                 self._doorbell.close()
 
@@ -173,6 +191,7 @@ class _Listener(threading.Thread):
     def _listen(self) -> None:
         """Raises: whatever breaks the connection."""
         subscription = Subscription(self._celery_app.backend.client.connection_pool)
+        self._broken_since = None
         try:
             self._waiters.lost()
             with selectors.DefaultSelector() as selector:

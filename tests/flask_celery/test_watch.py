@@ -15,7 +15,6 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config import Config
 from libs.flask_celery import FlaskCelery, WatchHub
@@ -248,37 +247,40 @@ def test_a_process_that_forks_while_somebody_waits(celery_app: FlaskCelery, hub:
         assert watch.wait(LONG)
 
 
-def test_reads_of_those_who_wait_are_few_at_a_time(hub: WatchHub) -> None:
-    most, now, lock = 0, 0, threading.Lock()
+class Absence:
+    """A read that finds Redis away until it is back."""
 
-    def read() -> None:
-        nonlocal most, now
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.01)
-        with lock:
-            now -= 1
+    def __init__(self, seconds: float) -> None:
+        self.reads = 0
+        self._until = time.monotonic() + seconds
 
-    with ThreadPoolExecutor(100) as pool:
-        for one in [pool.submit(hub.read, read) for _ in range(100)]:
-            one.result()
-
-    assert most == watch_module.READS_AT_ONCE
+    def __call__(self) -> int:
+        self.reads += 1
+        if time.monotonic() < self._until:
+            raise RedisConnectionError("away")
+        return 3
 
 
-def test_those_in_line_do_not_wait_for_one_time_out_after_another(hub: WatchHub) -> None:
-    def read() -> None:
-        time.sleep(0.4)
-        raise RedisTimeoutError
+def test_who_waits_reads_again_when_redis_was_away_for_a_moment_as_it_read(hub: WatchHub) -> None:
+    with hub.watch(["a"]) as watch:
+        read = Absence(watch_module.PATIENCE / 2)
+        assert hub.read(read, watch) == 3
+        assert 1 < read.reads < 20
 
-    started = time.monotonic()
-    with ThreadPoolExecutor(200) as pool:
-        outcomes = [one.exception() for one in [pool.submit(hub.read, read) for _ in range(200)]]
 
-    assert all(isinstance(outcome, RedisError) for outcome in outcomes)
-    assert time.monotonic() - started < 1.5  # in turn it would be 0.4 s for each 32
-    assert hub.read(lambda: 1) == 1
+def test_who_waits_is_told_when_redis_stays_away_as_it_reads(hub: WatchHub) -> None:
+    with hub.watch(["a"]) as watch:
+        started = time.monotonic()
+        with pytest.raises(RedisConnectionError):
+            hub.read(Absence(LONG), watch)
+        assert watch_module.PATIENCE <= time.monotonic() - started < LONG / 3
+
+
+def test_who_does_not_wait_yet_is_told_at_once(hub: WatchHub) -> None:
+    read = Absence(LONG)
+    with pytest.raises(RedisConnectionError):
+        hub.read(read)
+    assert read.reads == 1
 
 
 def test_the_reply_to_an_earlier_subscription_does_not_speak_for_a_later_one(celery_app: FlaskCelery) -> None:
