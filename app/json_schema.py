@@ -15,6 +15,12 @@ def params_schema(job: JobSpec) -> dict[str, Any]:
     return _params_schema(job.params, job.description)
 
 
+def options_schema(schema: type[Schema]) -> dict[str, Any]:
+    """The properties of an object that the schema loads, by name."""
+    properties: dict[str, Any] = _params_schema(schema, "")["properties"]
+    return properties
+
+
 @cache
 def _params_schema(schema: type[Schema], description: str) -> dict[str, Any]:
     plugin = MarshmallowPlugin()

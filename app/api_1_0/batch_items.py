@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -11,17 +10,17 @@ from flask import current_app
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api_1_0.idempotency import LONGEST_KEY
+from app.api_1_0.queries import WishesSchema
+from app.api_1_0.wishes import Wishes, check_wishes
 from app.errors import as_problem
 from app.problem import ProblemError, problem_fields
-from libs.flask_celery import BatchItem, Outcome, RefusedItem
+from libs.flask_celery import BatchItem, Outcome, RefusedItem, job_specs
+from libs.flask_celery import describe as describe_task
 
 logger = logging.getLogger(__name__)
 
 #: Characters of an outcome's ``errors`` that are kept and sent; a job of a megabyte can have as many.
 _LONGEST_ERRORS = 4_096
-
-#: Ten years, in seconds.
-LONGEST_DELAY = timedelta(days=3_653).total_seconds()
 
 _PLAIN = frozenset({"task", "params"})
 
@@ -33,11 +32,9 @@ class ThenSchema(Schema):
     params = fields.Dict(keys=fields.String(), load_default=dict)
 
 
-class BatchItemSchema(ThenSchema):
-    """A job of a batch; its times are those of ``SubmitQuery``."""
+class BatchItemSchema(WishesSchema, ThenSchema):
+    """A job of a batch."""
 
-    delay = fields.Float(validate=validate.Range(0, LONGEST_DELAY))
-    at = fields.AwareDateTime()
     idempotency_key = fields.String(validate=validate.Regexp(rf"^[\x20-\x7e]{{1,{LONGEST_KEY}}}$(?!\n)"))
 
 
@@ -70,17 +67,17 @@ def refused_item(problem: ProblemError, said: bytes) -> RefusedItem:
 
 
 def _with_options(loaded: dict[str, Any], said: bytes) -> BatchItem:
-    times = []
-    if loaded.get("delay"):
-        times.append(datetime.now(UTC) + timedelta(seconds=loaded["delay"]))
-    if "at" in loaded:
-        times.append(loaded["at"])
+    wishes = Wishes({name: loaded[name] for name in WishesSchema().fields if name in loaded}, None)
+    celery_app = current_app.extensions["celery"]
+    spec = job_specs(celery_app).get(loaded["task"])
+    if spec is not None:  # that there is no such task is found out with those that ask for nothing
+        check_wishes(wishes, describe_task(celery_app, spec))
     return BatchItem(
         loaded["task"],
         loaded["params"],
-        options={"eta": max(times)} if times else {},
+        options=wishes.publish_options(),
         idempotency_key=loaded.get("idempotency_key"),
-        content={name: loaded[name] for name in ("delay", "at") if name in loaded},
+        content=wishes.content(),
         said=said,
     )
 

@@ -29,7 +29,9 @@ class SecondsOrTime(fields.Field[float | datetime]):
         super().__init__(metadata={**metadata, "anyOf": [number, {"type": "string", "format": "date-time"}]})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> float | datetime:
-        if not _NUMBER.fullmatch(value):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = repr(value)
+        if not isinstance(value, str) or not _NUMBER.fullmatch(value):
             moment: datetime = fields.AwareDateTime(error_messages=_NO_TIME).deserialize(value, attr, data)
             return moment
         seconds = float(value)
@@ -73,10 +75,8 @@ class DeadLetterQuery(Schema):
     cursor = fields.String(validate=validate.Length(1, 512))
 
 
-class SubmitQuery(Schema):
-    """When a job is to run, at once or not before what is given (with `delay` and `at`, the later one), and who is
-    told.
-    """
+class WishesSchema(Schema):
+    """When a job is to run, at once or not before what is given (with `delay` and `at`, the later one), and how."""
 
     delay = fields.Float(
         validate=validate.Range(0, LONGEST_TIME),
@@ -93,6 +93,11 @@ class SubmitQuery(Schema):
     queue = fields.String(
         validate=validate.Length(1, 255), metadata={"description": "One of the queues that the task names."}
     )
+
+
+class SubmitQuery(WishesSchema):
+    """What a submission may ask for, and who is told of the job's end."""
+
     webhook = WebhookUrl(metadata={"description": "Where the job's end is told; instead of the key's own."})
 
 

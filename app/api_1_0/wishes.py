@@ -47,6 +47,13 @@ def read_wishes(request: Request, query: dict[str, Any], job: JobDescription) ->
     Raises: ValidationError.
     """
     wishes = Wishes(query, read_cancel_after(request))
+    check_wishes(wishes, job)
+    return wishes
+
+
+def check_wishes(wishes: Wishes, job: JobDescription) -> None:
+    """Raises: ValidationError for what contradicts itself, or is not for this job."""
+    query = wishes.query
     errors: dict[str, list[str]] = {}
     if query.get("queue", job.queue) not in job.queues:
         errors["queue"] = [f"This task takes: {', '.join(job.queues)}."]
@@ -56,7 +63,6 @@ def read_wishes(request: Request, query: dict[str, Any], job: JobDescription) ->
         errors["Cancel-After"] = ["Must be longer than delay: the job would be cancelled before it may start."]
     if errors:
         raise ValidationError(errors)
-    return wishes
 
 
 def _is_never(query: dict[str, Any]) -> bool:

@@ -4,19 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.api_1_0.batch_body import MOST_JOBS, NDJSON
-from app.api_1_0.batch_items import LONGEST_DELAY
 from app.api_1_0.idempotency import LONGEST_KEY
-from app.json_schema import params_schema
+from app.api_1_0.queries import WishesSchema
+from app.json_schema import options_schema, params_schema
 from libs.flask_celery import JobSpec
 
 _OPTIONS = {
-    "delay": {
-        "type": "number",
-        "minimum": 0,
-        "maximum": LONGEST_DELAY,
-        "description": "Not before so many seconds from now.",
-    },
-    "at": {"type": "string", "format": "date-time", "description": "Not before this time, with its offset."},
+    **options_schema(WishesSchema),
     "idempotency_key": {
         "type": "string",
         "minLength": 1,

@@ -14,8 +14,9 @@ MOST = 500
 #: Pushes are the one step that can fail; what could not be pushed is not accepted. The ids are new ones.
 #: KEYS: for each queue the list to push to, then its lists, counted against its limit. ARGV: 1 the broker's
 #: database, 2 the records', 3 their prefix, 4 the batch, 5 attempt, 6 owner, 7 submitted (ms), 8 and 9 the limits of
-#: a queue and of an owner, 10 how many queues, their names, then for each item: 1 its queue's number, 2 task, 3 task
-#: id, 4 place in the batch, 5 eta, 6 message, 7 record, 8 the message's copy; the broker's prefix.
+#: a queue and of an owner, 10 who is told of the jobs' ends or '', 11 how many queues, their names, then for each
+#: item: 1 its queue's number, 2 task, 3 task id, 4 place in the batch, 5 eta, 6 message, 7 record, 8 the message's
+#: copy; the broker's prefix.
 #: Returns {'FILLED', what became of each item} or {why the batch takes none}.
 ACCEPT_MANY = (
     PLACES
@@ -23,7 +24,8 @@ ACCEPT_MANY = (
     + FILLING
     + """
 local broker_db, record_db, batch, owner, submitted = ARGV[1], ARGV[2], ARGV[4], ARGV[6], ARGV[7]
-local queue_limit, owner_limit, queues = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local queue_limit, owner_limit, webhook = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+local queues = tonumber(ARGV[11])
 local keys_each = #KEYS / queues
 local by_owner = records .. 'taskgate-unfinished-by-owner'
 
@@ -45,7 +47,7 @@ for number = 1, queues do
 end
 
 local answers, waiting, taken = {'FILLED'}, {}, {}
-for at = 11 + queues, #ARGV - 1, 8 do
+for at = 12 + queues, #ARGV - 1, 8 do
   local number, eta = tonumber(ARGV[at]), tonumber(ARGV[at + 4])
   local list = KEYS[(number - 1) * keys_each + 1]
   local answer = 0
@@ -54,7 +56,7 @@ for at = 11 + queues, #ARGV - 1, 8 do
   elseif owner_room <= 0 then
     answer = 2
   elseif eta > now + 1 then
-    local delayed = delay(list, ARGV[10 + number], ARGV[at + 2], ARGV[at + 5], eta)
+    local delayed = delay(list, ARGV[11 + number], ARGV[at + 2], ARGV[at + 5], eta)
     if type(delayed) == 'table' and delayed.err then answer = 3 end
   else
     waiting[number] = waiting[number] or {}
@@ -66,7 +68,7 @@ for at = 11 + queues, #ARGV - 1, 8 do
   taken[at] = answer == 0
 end
 for number, items in pairs(waiting) do
-  local list, queue = KEYS[(number - 1) * keys_each + 1], ARGV[10 + number]
+  local list, queue = KEYS[(number - 1) * keys_each + 1], ARGV[11 + number]
   local order = order_of(list)
   local newest = redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]
   local after = math.max(now_us, tonumber(newest or 0))
@@ -83,18 +85,19 @@ for number, items in pairs(waiting) do
   else
     for _, at in ipairs(items) do
       taken[at] = false
-      answers[(at - 11 - queues) / 8 + 2] = 3
+      answers[(at - 12 - queues) / 8 + 2] = 3
     end
   end
 end
 
 redis.call('SELECT', record_db)
 local by_time, by_place = {}, {}
-for at = 11 + queues, #ARGV - 1, 8 do
+for at = 12 + queues, #ARGV - 1, 8 do
   if taken[at] then
     local id = ARGV[at + 2]
     redis.call('HSET', records .. 'taskgate-job-' .. id, 'state', 'PENDING', 'owner', owner, 'task', ARGV[at + 1],
       'submitted', submitted, 'batch', batch)
+    if webhook ~= '' then redis.call('HSET', records .. 'taskgate-job-' .. id, 'webhook', webhook) end
     redis.call('SET', records .. 'taskgate-message-' .. id, ARGV[at + 7])
     redis.call('SET', records .. 'celery-task-meta-' .. id, ARGV[at + 6])
     table.insert(by_time, submitted)

@@ -81,7 +81,7 @@ def terms_now() -> SubmissionTerms:
     return _terms.get()
 
 
-def _webhook_of_caller() -> str:
+def webhook_of_caller() -> str:
     """A request's. What a job publishes tells nobody: a run's ``g`` has none.
 
     Not one of the facts, which travel in the message: Celery's debug log shows its headers, and an address like that
@@ -128,7 +128,7 @@ class Acceptance:
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
             *(expires_at(headers), facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
-            terms.webhook or _webhook_of_caller(),
+            terms.webhook or webhook_of_caller(),
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

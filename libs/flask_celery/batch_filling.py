@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from libs.flask_celery.accept_many_script import ACCEPT_MANY, ACCEPTED, OWNER_FULL, QUEUE_FULL
-from libs.flask_celery.acceptance import PlaceInBatch, under_terms
+from libs.flask_celery.acceptance import PlaceInBatch, under_terms, webhook_of_caller
 from libs.flask_celery.batch_errors import BatchInProgressError, CancelledBatchError
 from libs.flask_celery.batch_messages import MessageTemplate, is_regular
 from libs.flask_celery.batch_scripts import CANCELLED, FILLED
@@ -156,7 +156,7 @@ class BatchFilling:
             [
                 *(channel.database, records.database, records.prefix, self._batch_id, self._attempt),
                 *(facts.owner, facts.submitted_at, terms.queue_limit, terms.owner_limit),
-                *(len(queues), *(queue for _, queue in queues), *arguments),
+                *(webhook_of_caller(), len(queues), *(queue for _, queue in queues), *arguments),
             ],
         )
         if answer == CANCELLED:

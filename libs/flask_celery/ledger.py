@@ -18,7 +18,7 @@ from libs.flask_celery.record_fields import KEPT_FIELDS
 from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
 from libs.flask_celery.server_script import run_script
-from libs.flask_celery.states import JobState
+from libs.flask_celery.states import JobState, state_named
 from libs.flask_celery.telling import told_of_state
 
 #: Greater than any publication's number.
@@ -125,7 +125,7 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         state = self.client.hget(self.keys.ledger(task_id), "state")
         if state is None:
             raise UnknownJobError(task_id)
-        return JobState(bytes_to_str(state))
+        return state_named(bytes_to_str(state))
 
     def count_out(self, task_id: str) -> None:
         """The job is not waited for any more, whatever its last publication was."""

@@ -225,5 +225,5 @@ def test_a_job_that_is_run_again_is_not_of_the_batch(celery_app: FlaskCelery) ->
 
     again = run_again(celery_app, task_id)
 
-    assert celery_app.backend.records.get(again).batch_id is None
+    assert celery_app.backend.records.get(again.task_id).batch_id is None
     assert counts(celery_app, batch) == {"FAILURE": 1}
