@@ -231,7 +231,7 @@ def test_a_large_result_is_left_out_with_a_link_to_it(
 
 
 def test_so_is_whatever_else_is_large(webhooks: Webhooks, delivery_of: Callable[..., Delivery]) -> None:
-    data = said_of(webhooks, delivery_of(ValueError("x" * 30_000), "FAILURE"))["data"]
+    data = said_of(webhooks, delivery_of(ValueError("中" * 30_000), "FAILURE"))["data"]
 
     assert (data["error"], data["omitted"]) == (None, ["result", "files", "progress", "error"])
 

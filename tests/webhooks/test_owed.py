@@ -106,7 +106,7 @@ def test_a_submission_that_was_taken_back_owes_nothing(job: str, backend: Any) -
 def test_a_job_that_is_run_again_tells_there_too(app: Flask, job: str, backend: Any) -> None:
     backend.store_result(job, ValueError("x"), states.FAILURE)
 
-    again = run_again(app.extensions["celery"], job)
+    again = run_again(app.extensions["celery"], job).task_id
     backend.store_result(again, 3, states.SUCCESS)
 
     assert set(owed(backend)) == {job, again}

@@ -27,6 +27,8 @@ from app.files.workspace import sweep_workspaces, workspace
 from app.models import UploadedFile
 from libs.flask_celery import JobFile, JobState, kept_files
 from libs.flask_celery.facts import SubmissionFacts
+from libs.flask_celery.record_scripts import STORE, STORED
+from libs.flask_celery.telling import told_of_state
 from tests.app.files.conftest import Place
 
 EXPIRES = 3600
@@ -70,21 +72,14 @@ class Jobs:
         return self.files.keep(task_id, name, source, "text/csv")
 
     def store(self, task_id: str, state: JobState, *files: JobFile) -> None:
-        class Run:
-            """As much of a request as says what the job has left."""
-
-            id, task, retries, hostname = task_id, "some.task", 0, "w"
-            active_job = None
-
         fields = {"files": [{name: getattr(file, name) for name in JobFile.__slots__} for file in files]}
         meta = {**self.celery.backend._get_result_meta(None, state.value, None, None), **fields, "task_id": task_id}
         facts = SubmissionFacts(submitted_at=0, owner="ann")
         meta |= {"name": "some.task", "owner": facts.owner}
         backend = self.celery.backend
         # The record by the script that stores all of them.
-        from libs.flask_celery.record_scripts import STORE, STORED
-
         arguments = [task_id, backend.encode(meta), state.value, 3600, 7200_000, 0, "ann", "some.task", "", 0, ""]
+        arguments += [told_of_state(state.value, meta), ""]
         assert backend.run_record_script(STORE, task_id, arguments)[0] == STORED
 
     def expire(self, task_id: str, *, ledger: bool = False) -> None:
