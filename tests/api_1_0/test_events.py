@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from app.api_1_0.events import SEND_PATIENCE
 from tests.conftest import wait_until
 from tests.functional.event_streams import Event, read_events
 from tests.installation import API, Installation, an_installation, assert_problem
@@ -279,3 +281,17 @@ def test_a_stream_keeps_no_connection_to_the_database(
         assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     store(installation, task_id, "SUCCESS")
     stream.result(30)
+
+
+def test_a_client_that_takes_nothing_is_given_up(installation: Installation, ann: dict[str, str]) -> None:
+    """Its connection has a time-out while it is streamed to, and is given back to gunicorn as it was."""
+    task_id = installation.accept("ann")
+    ours, clients = socket.socketpair()
+    with ours, clients:
+        answer = installation.client.get(
+            f"{API}/results/{task_id}/events", headers=ann, environ_overrides={"gunicorn.socket": ours}
+        )
+        assert ours.gettimeout() == SEND_PATIENCE
+        answer.close()
+        assert ours.gettimeout() is None
+    assert len(installation.app.extensions["job_watch"]) == 0
