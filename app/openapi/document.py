@@ -32,7 +32,7 @@ from app.api_1_0.schemas import (
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
 from app.openapi.batch_body import batch_body, batch_links
-from app.openapi.event_streams import event_stream_schema
+from app.openapi.event_streams import event_schema
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
 from libs.flask_celery import FlaskCelery, JobSpec, describe, job_specs
 
@@ -175,7 +175,7 @@ def _answer(status: int, schema: type[Schema] | None, described: Operation) -> d
         content = {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}}
     if described.events:
         names = {event: _component_name(data) for event, data in described.events.items()}
-        content = {"text/event-stream": {"schema": event_stream_schema(names)}}
+        content = {"text/event-stream": {"schema": event_schema(names)}}
     if status in (HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT):
         content = {}
     links = described.links.get(status)

@@ -170,9 +170,14 @@ def test_submitting_documents_what_the_route_declares(document: dict[str, Any]) 
 
 def test_the_events_of_a_stream_have_their_schemas(document: dict[str, Any]) -> None:
     answers = document["paths"][f"{PREFIX}/results/{{task_id}}/events"]["get"]["responses"]
-    stream = answers["200"]["content"]["text/event-stream"]["schema"]
+    stream = answers["200"]["content"]["text/event-stream"]["schema"]["oneOf"]
+    data = {event["properties"]["event"]["const"]: event["properties"]["data"] for event in stream}
 
-    assert stream["x-events"].keys() == {"state", "progress", "log", "error"}
-    for reference in stream["x-events"].values():
-        assert document["components"]["schemas"][reference["$ref"].rpartition("/")[2]]["properties"]
+    assert {name: schema["contentSchema"]["$ref"].rpartition("/")[2] for name, schema in data.items()} == {
+        "state": "StateEvent",
+        "progress": "ProgressEvent",
+        "log": "LogLine",
+        "error": "Problem",
+    }
+    assert [event["title"] for event in stream if "id" not in event["required"]] == ["error"]
     assert answers["204"]["content"] == {}
