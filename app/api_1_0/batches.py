@@ -13,7 +13,7 @@ from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.links import batch_url
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.polling import held, poll_response
-from app.api_1_0.queries import BatchPageQuery, BatchQuery, CancelQuery
+from app.api_1_0.queries import BatchPageQuery, BatchQuery, BatchSubmitQuery, CancelQuery
 from app.api_1_0.schemas import BatchPageSchema, BatchSchema, BatchWithJobsSchema, SubmittedBatchSchema
 from app.api_1_0.schemas.batches import submitted_head
 from app.api_1_0.webhooks import tell_of_ends
@@ -75,16 +75,17 @@ class BatchList(Resource):  # type: ignore[misc]
             Scope.SUBMIT,
             {202: SubmittedBatchSchema},
             errors=(400, 409, 410, 413, 415, 422, 429, 503),
+            query=BatchSubmitQuery,
             headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
             request_headers=("Idempotency-Key",),
             description="Each job is accepted or refused by itself, and has an outcome in the order sent.",
         )
     )
-    def post(self, principal: Principal) -> Any:
+    def post(self, principal: Principal, query: dict[str, Any]) -> Any:
         """What is accepted is stored when this answers 202. When nothing is, nothing was stored."""
         key = read_idempotency_key(request)
         body = read_batch(request)
-        tell_of_ends(principal, None)
+        tell_of_ends(principal, query.get("webhook"))
         try:
             batch = submit_many(
                 current_app.extensions["celery"],

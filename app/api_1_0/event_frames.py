@@ -53,7 +53,7 @@ def retry_frame(seconds: float | None = None) -> str:
 def _present_state(principal: Principal, page: EventPage, event: JobEvent | None) -> str:
     """With the job as this principal may see it. Made once for all who are shown the same: it takes its time."""
     number = page.last if event is None else event.number
-    key = (number, event is None, Scope.ADMIN in principal.scopes, g.get("locale"))
+    key = (number, event is None, Scope.ADMIN in principal.scopes, g.get("locale"), str(g.get("zone")))
     if key not in page.shown:
         record = page.record
         told = StateChange(record.state, record.retries) if event is None else event.data

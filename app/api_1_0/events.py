@@ -9,12 +9,13 @@ from typing import Any
 
 from flask import Response, current_app, request, stream_with_context
 from flask_restful import Resource
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from app.api_1_0.event_frames import COMMENT, error_frame, frames, retry_frame
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
 from app.api_1_0.schemas import LogLineSchema, ProgressEventSchema, StateEventSchema
+from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.errors import as_problem
 from app.problem import RETRY_AFTER_FULL, ProblemError
@@ -37,7 +38,7 @@ _HEADERS = {
 }
 
 
-class EventQuery(Schema):
+class EventQuery(ZoneQuery):
     """Where to go on."""
 
     last_event_id = fields.String(

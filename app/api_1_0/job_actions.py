@@ -14,6 +14,7 @@ from app.api_1_0.ownership import own_record
 from app.api_1_0.queries import CancelQuery
 from app.api_1_0.retry_after import seconds_until_done
 from app.api_1_0.schemas import EmptySchema, ResultSchema, Submission, SubmittedSchema
+from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
 from app.problem import ProblemError
@@ -54,6 +55,7 @@ class JobRetry(Resource):  # type: ignore[misc]
             Scope.SUBMIT,
             {202: SubmittedSchema},
             errors=(400, 404, 409, 410, 413, 415, 422, 429, 503),
+            query=ZoneQuery,
             headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
             request_headers=("Idempotency-Key",),
             also_needs=Scope.READ,
@@ -63,7 +65,7 @@ class JobRetry(Resource):  # type: ignore[misc]
             "of the old one. It starts at once and does not expire.",
         )
     )
-    def post(self, principal: Principal, task_id: str) -> Any:
+    def post(self, principal: Principal, task_id: str, query: dict[str, Any]) -> Any:
         """Stored when this answers 202, as a submission; its ``retry_of`` names the old one."""
         load_body(EmptySchema, request, required=False)
         celery_app = current_app.extensions["celery"]

@@ -30,6 +30,8 @@ class JobList(Resource):  # type: ignore[misc]
             query=JobPageQuery,
             description=f"A page that looks for what is rare among more than {MOST_SCANNED:,} jobs may be short, or "
             "empty, and have a `next` one.",
+            headers={200: ("Content-Language",)},
+            request_headers=("Accept-Language",),
         )
     )
     def get(self, principal: Principal, query: dict[str, Any]) -> Any:
@@ -63,6 +65,8 @@ class Job(Resource):  # type: ignore[misc]
             {202: ResultSchema},
             errors=(404, 409, 410, 422, 503),
             query=CancelQuery,
+            headers={202: ("Content-Language",)},
+            request_headers=("Accept-Language",),
             job_token=True,
         )
     )

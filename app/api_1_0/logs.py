@@ -5,18 +5,19 @@ from typing import Any
 
 from flask import current_app
 from flask_restful import Resource
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
 from app.api_1_0.schemas import LogPageSchema
+from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from libs.flask_celery import JobHistory
 
 _MOST_LINES = 1_000
 
 
-class LogQuery(Schema):
+class LogQuery(ZoneQuery):
     """Which lines."""
 
     cursor = fields.Integer(

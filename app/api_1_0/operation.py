@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from marshmallow import RAISE, Schema, fields
 from webargs.flaskparser import FlaskParser
 
+from app.api_1_0.zones import TZ
 from app.api_keys import Scope
 from app.auth import ACCESS_TOKEN, require
 
@@ -67,7 +68,8 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
     """Authenticate, parse the query, call, dump what came back with the answer's schema.
 
     The method returns ``(object, status)`` or ``(object, status, headers)``, or a finished ``Response``. With a
-    query schema its loaded values come as ``query``; without one there is no query argument to give.
+    query schema its loaded values come as ``query``; without one there is no query argument to give. ``tz`` is not
+    among them: it is for the schemas of what is answered.
     """
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,4 +100,5 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
 def _load_query(schema: type[Schema]) -> Mapping[str, Any]:
     loaded: dict[str, Any] = _parser.parse(schema(), request, location="query")
     loaded.pop(ACCESS_TOKEN, None)
+    g.zone = loaded.pop(TZ, None)
     return loaded

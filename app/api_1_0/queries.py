@@ -9,6 +9,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api_1_0.polling import LONGEST_WAIT
 from app.api_1_0.schemas import WebhookUrl
+from app.api_1_0.zones import ZoneQuery
 from libs.flask_celery import JobState
 
 #: Jobs in one poll. As many ids of the length and the characters below fit into a request line as gunicorn takes it.
@@ -45,7 +46,7 @@ _NO_TIME: dict[str, Any] = dict.fromkeys(
 )
 
 
-class JobPageQuery(Schema):
+class JobPageQuery(ZoneQuery):
     """Which of one's jobs."""
 
     task = fields.String(validate=validate.Length(min=1, max=255))
@@ -63,7 +64,7 @@ class JobPageQuery(Schema):
     cursor = fields.String(validate=validate.Length(min=1, max=512))
 
 
-class DeadLetterQuery(Schema):
+class DeadLetterQuery(ZoneQuery):
     """Which dead letters."""
 
     task = fields.String(validate=validate.Length(1, 255))
@@ -95,7 +96,7 @@ class WishesSchema(Schema):
     )
 
 
-class SubmitQuery(WishesSchema):
+class SubmitQuery(WishesSchema, ZoneQuery):
     """What a submission may ask for, and who is told of the job's end."""
 
     webhook = WebhookUrl(metadata={"description": "Where the job's end is told; instead of the key's own."})
@@ -109,7 +110,7 @@ def submit_query(queues: Sequence[str]) -> type[SubmitQuery]:
     return type("SubmitQuery", (SubmitQuery,), {"queue": queue})
 
 
-class PollQuery(Schema):
+class PollQuery(ZoneQuery):
     """For how long the request may be held."""
 
     wait = fields.Float(
@@ -145,14 +146,20 @@ class BatchQuery(PollQuery):
     )
 
 
-class BatchPageQuery(Schema):
+class BatchSubmitQuery(ZoneQuery):
+    """Who is told of the ends of its jobs."""
+
+    webhook = WebhookUrl(metadata={"description": "Where each job's end is told; instead of the key's own."})
+
+
+class BatchPageQuery(ZoneQuery):
     """Which of one's batches."""
 
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     cursor = fields.String(validate=validate.Regexp(r"^[0-9]{1,15}-[0-9A-Za-z-]{1,64}$(?!\n)"))
 
 
-class CancelQuery(Schema):
+class CancelQuery(ZoneQuery):
     """How to cancel."""
 
     terminate = fields.Boolean(

@@ -17,6 +17,7 @@ from app.api_1_0.polling import held, poll_response
 from app.api_1_0.queries import MOST_RESULTS, PollQuery, ResultListQuery
 from app.api_1_0.representing import represent, represent_many
 from app.api_1_0.schemas import ResultListSchema, ResultSchema
+from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.files import JobFiles
 from app.problem import ProblemError
@@ -41,8 +42,8 @@ class Result(Resource):  # type: ignore[misc]
             errors=(404, 410, 503),
             job_token=True,
             query=PollQuery,
-            headers={200: ("ETag", "Retry-After"), 304: ("ETag", "Retry-After")},
-            request_headers=("If-None-Match",),
+            headers={200: ("ETag", "Retry-After", "Content-Language"), 304: ("ETag", "Retry-After")},
+            request_headers=("If-None-Match", "Accept-Language"),
             description=_HOW_TO_POLL,
         )
     )
@@ -63,8 +64,8 @@ class ResultList(Resource):  # type: ignore[misc]
             {200: ResultListSchema, 304: None},
             errors=(503,),
             query=ResultListQuery,
-            headers={200: ("ETag", "Retry-After"), 304: ("ETag", "Retry-After")},
-            request_headers=("If-None-Match",),
+            headers={200: ("ETag", "Retry-After", "Content-Language"), 304: ("ETag", "Retry-After")},
+            request_headers=("If-None-Match", "Accept-Language"),
             description=f"Up to {MOST_RESULTS} jobs in one poll. {_HOW_TO_POLL}",
         )
     )
@@ -85,12 +86,16 @@ class LatestResult(Resource):  # type: ignore[misc]
             Scope.READ,
             {200: ResultSchema, 304: None},
             errors=(404, 503),
-            headers={200: ("ETag", "Retry-After", "Content-Location"), 304: ("ETag", "Retry-After")},
-            request_headers=("If-None-Match",),
+            query=ZoneQuery,
+            headers={
+                200: ("ETag", "Retry-After", "Content-Location", "Content-Language"),
+                304: ("ETag", "Retry-After"),
+            },
+            request_headers=("If-None-Match", "Accept-Language"),
             description=f"For a client that has lost its id. Your newest {_MOST_SCANNED:,} jobs are looked at.",
         )
     )
-    def get(self, principal: Principal, task: str) -> Response:
+    def get(self, principal: Principal, task: str, query: dict[str, Any]) -> Response:
         """The job that was submitted last; go on polling it by its ``task_id``."""
         newest = current_app.extensions["celery"].backend.records.newest(principal.name)
         record = next((record for _, record in islice(newest, _MOST_SCANNED) if record.task == task), None)

@@ -22,6 +22,7 @@ from app.api_1_0.schemas import (
     Submission,
     SubmittedSchema,
 )
+from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
 from app.problem import ProblemError
@@ -188,13 +189,14 @@ class ScheduleRun(Resource):  # type: ignore[misc]
             Scope.SUBMIT,
             {202: SubmittedSchema},
             errors=(400, 403, 404, 410, 422, 429, 503),
+            query=ZoneQuery,
             headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
             request_headers=("Idempotency-Key",),
             description="Besides its due times, which stay; of one that is paused too. Those in code are an admin's "
             "to run.",
         )
     )
-    def post(self, principal: Principal, schedule_id: str) -> Any:
+    def post(self, principal: Principal, schedule_id: str, query: dict[str, Any]) -> Any:
         """Answered as a submission."""
         schedule = _visible(principal, schedule_id)
         if not principal.owns(schedule.owner):

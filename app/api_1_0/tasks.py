@@ -65,10 +65,10 @@ class TaskJobs(Resource):  # type: ignore[misc]
             errors=(400, 404, 409, 410, 413, 415, 422, 429, 503),
             query=SubmitQuery,
             headers={
-                200: ("Location", "Preference-Applied", "Idempotent-Replayed"),
+                200: ("Location", "Preference-Applied", "Idempotent-Replayed", "Content-Language"),
                 202: ("Location", "Retry-After", "Idempotent-Replayed"),
             },
-            request_headers=("Idempotency-Key", "Prefer", "Cancel-After"),
+            request_headers=("Idempotency-Key", "Prefer", "Cancel-After", "Accept-Language"),
         )
     )
     def post(self, principal: Principal, task: str, query: dict[str, Any]) -> Any:

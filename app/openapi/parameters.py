@@ -2,6 +2,7 @@
 
 from app.api_1_0.idempotency import LONGEST_KEY
 from app.auth import ACCESS_TOKEN
+from app.languages import LANGUAGES
 
 PARAMETERS = {
     "task": ("The name of a task, as GET tasks lists them.", {"type": "string", "maxLength": 255}),
@@ -32,6 +33,7 @@ HEADERS = {
     "Accept-Ranges": ("What a Range is in.", {"type": "string", "enum": ["bytes"]}),
     "Content-Range": ("Which bytes these are, and of how many.", {"type": "string"}),
     "Content-Disposition": ("attachment, with the file's name.", {"type": "string"}),
+    "Content-Language": ("The language of state_label.", {"type": "string", "enum": list(LANGUAGES)}),
     "Idempotent-Replayed": (
         "The job was submitted before, under the same key.",
         {"type": "string", "enum": ["true"]},
@@ -64,6 +66,7 @@ REQUEST_HEADERS = {
         "The ETag that the range is of; when it is another one now, the answer is the whole file.",
         {"type": "string"},
     ),
+    "Accept-Language": ("The language wanted for state_label: en, zh.", {"type": "string", "examples": ["zh-CN"]}),
     "If-None-Match": ("The ETag of the answer that you have.", {"type": "string"}),
     "Last-Event-ID": ("The id of the last event that you have; 0 for all that is kept.", {"type": "string"}),
 }

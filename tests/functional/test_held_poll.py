@@ -12,7 +12,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from app.errors import RETRY_AFTER
+from app.problem import RETRY_AFTER
 from libs.flask_celery.watch import PATIENCE
 from tests.conftest import wait_until
 from tests.functional.held_clients import Answer, HeldClients

@@ -41,7 +41,7 @@ from app.api_1_0.schemas.schedules import (
     Truth,
 )
 from app.api_1_0.schemas.tasks import LimitsSchema, TaskListSchema, TaskSchema
-from app.api_1_0.schemas.times import UtcDateTime
+from app.api_1_0.schemas.times import JobDateTime, UtcDateTime
 from app.api_1_0.schemas.webhooks import (
     WebhookAttemptSchema,
     WebhookDeliveryPageSchema,
@@ -64,6 +64,7 @@ __all__ = [
     "EmptySchema",
     "FailureSchema",
     "FilePageSchema",
+    "JobDateTime",
     "JobPageSchema",
     "LimitsSchema",
     "LogLineSchema",

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from app.api_1_0.links import batch_url, result_url
-from app.api_1_0.schemas.times import UtcDateTime
+from app.api_1_0.schemas.times import JobDateTime
 from libs.flask_celery import BatchRecord, JobState, SubmittedBatch
 
 _LINKS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -51,7 +51,7 @@ class SubmittedBatchSchema(Schema):
     """A batch of which at least one job was accepted."""
 
     batch_id = fields.String(required=True)
-    submitted_at = UtcDateTime(required=True)
+    submitted_at = JobDateTime(required=True)
     total = fields.Function(lambda batch: len(batch.outcomes), required=True, metadata={"type": "integer"})
     accepted = fields.Integer(required=True)
     refused = fields.Function(
@@ -84,10 +84,10 @@ class BatchSchema(Schema):
     )
     ready = fields.Boolean(required=True, metadata={"description": "All its jobs are final."})
     then = fields.Nested(ThenJobSchema, allow_none=True, required=True)
-    submitted_at = UtcDateTime(required=True)
-    cancelled_at = UtcDateTime(allow_none=True, required=True)
-    finished_at = UtcDateTime(allow_none=True, required=True)
-    expires_at = UtcDateTime(allow_none=True, required=True)
+    submitted_at = JobDateTime(required=True)
+    cancelled_at = JobDateTime(allow_none=True, required=True)
+    finished_at = JobDateTime(allow_none=True, required=True)
+    expires_at = JobDateTime(allow_none=True, required=True)
     links = fields.Method("get_links", required=True, metadata=_LINKS)
 
     def get_links(self, batch: BatchRecord) -> dict[str, str]:

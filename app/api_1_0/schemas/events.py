@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from app.api_1_0.schemas.jobs import ProgressSchema
-from app.api_1_0.schemas.times import UtcDateTime
+from app.api_1_0.schemas.times import JobDateTime
 from libs.flask_celery import LEVELS, JobState
 
 
@@ -14,7 +14,7 @@ class StateEventSchema(Schema):
         JobState, by_value=True, required=True, metadata={"description": "Celery's state of the job."}
     )
     ready = fields.Boolean(attribute="state.ready", required=True, metadata={"description": "The state is final."})
-    at = UtcDateTime(
+    at = JobDateTime(
         required=True,
         allow_none=True,
         metadata={"description": "When; null in the state that a stream opens with."},
@@ -32,14 +32,14 @@ class StateEventSchema(Schema):
 class ProgressEventSchema(ProgressSchema):
     """``event: progress``: how far the job is, in its own unit."""
 
-    at = UtcDateTime(required=True)
+    at = JobDateTime(required=True)
 
 
 class LogLineSchema(Schema):
     """A line of a job's log, and ``event: log``."""
 
     number = fields.Integer(required=True, metadata={"description": "From 1; a number left out was not kept."})
-    at = UtcDateTime(required=True)
+    at = JobDateTime(required=True)
     level = fields.String(required=True, validate=validate.OneOf(LEVELS))
     message = fields.String(required=True)
     run = fields.Integer(required=True, metadata={"description": "Which run of the job said it, from 1."})

@@ -7,8 +7,9 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from app.api_1_0.links import cancel_url, events_url, file_url, logs_url, result_url, retry_url
+from app.api_1_0.schemas.labels import state_label
 from app.api_1_0.schemas.problems import ProblemSchema
-from app.api_1_0.schemas.times import UtcDateTime
+from app.api_1_0.schemas.times import JobDateTime
 from libs.flask_celery import JobRecord, JobState
 
 
@@ -37,7 +38,7 @@ class SubmittedSchema(Schema):
     task_id = fields.String(required=True)
     task = fields.String(required=True)
     state = _state()
-    submitted_at = UtcDateTime(required=True)
+    submitted_at = JobDateTime(required=True)
     access_token = fields.String(
         required=True, metadata={"description": "Opens this job, and nothing else, for a limited time."}
     )
@@ -88,6 +89,14 @@ class ResultSchema(Schema):
     task_id = fields.String(required=True)
     task = fields.String(required=True, allow_none=True)
     state = _state()
+    state_label = fields.Function(
+        lambda job: state_label(job.state),
+        required=True,
+        metadata={
+            "type": "string",
+            "description": "The state for people, as `Accept-Language` has it: en, zh.",
+        },
+    )
     ready = fields.Boolean(attribute="state.ready", required=True, metadata={"description": "The state is final."})
     successful = fields.Function(
         lambda record: record.state is JobState.SUCCESS if record.state.ready else None,
@@ -98,12 +107,12 @@ class ResultSchema(Schema):
     result = fields.Raw(allow_none=True, required=True)
     error = fields.Nested(FailureSchema, attribute="failure", allow_none=True, required=True)
     files = fields.Method("get_files", required=True, metadata={"type": "array", "items": _JOB_FILE})
-    submitted_at = UtcDateTime(allow_none=True, required=True)
-    started_at = UtcDateTime(allow_none=True, required=True)
-    finished_at = UtcDateTime(allow_none=True, required=True)
+    submitted_at = JobDateTime(allow_none=True, required=True)
+    started_at = JobDateTime(allow_none=True, required=True)
+    finished_at = JobDateTime(allow_none=True, required=True)
     retries = fields.Integer(required=True)
-    expires_at = UtcDateTime(allow_none=True, required=True)
-    next_run_at = UtcDateTime(
+    expires_at = JobDateTime(allow_none=True, required=True)
+    next_run_at = JobDateTime(
         allow_none=True,
         required=True,
         metadata={"description": "When a job runs that waits for its time or for another try."},

@@ -1,8 +1,12 @@
 """How times are written."""
 
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
+from flask import g
 from marshmallow import fields
+
+_MINUTE = timedelta(minutes=1)
 
 
 class UtcDateTime(fields.AwareDateTime):
@@ -10,3 +14,25 @@ class UtcDateTime(fields.AwareDateTime):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class JobDateTime(UtcDateTime):
+    """The same in the time zone that the request wants (``?tz=``), with its offset."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        zone = g.get("zone")
+        if value is not None and zone is not None:
+            value = in_zone(value, zone)
+        return super()._serialize(value, attr, obj, **kwargs)
+
+
+def in_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """The same moment as RFC 3339 can write it, which has offsets of whole minutes and the years 1 to 9999."""
+    try:
+        local = moment.astimezone(zone)
+        offset = local.utcoffset() or timedelta()
+        if offset % _MINUTE:  # that of a place, before there were zones
+            local = moment.astimezone(timezone(offset // _MINUTE * _MINUTE))
+    except OverflowError:
+        return moment
+    return local
