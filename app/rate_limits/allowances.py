@@ -81,12 +81,17 @@ class Allowances:
     def _count(self, limit: RateLimit, caller: str, share: _Share, portion: int) -> tuple[int, float]:
         now = time.monotonic()
         if now >= self._resume_at:
+            if self._resume_at:
+                self._resume_at = now + PAUSE  # one request finds out whether Redis is back; the others go on
             try:
                 if self._counter is None:
                     self._counter = self._make_counter()
-                return self._counter.add(f"{limit.name}-{caller}", portion, limit.window)
+                counted = self._counter.add(f"{limit.name}-{caller}", portion, limit.window)
             except UNAVAILABLE:
                 self._resume_at = time.monotonic() + PAUSE
+            else:
+                self._resume_at = 0.0
+                return counted
         return share.used + portion, share.ends - now if share.ends > now else limit.window
 
     def _remember(self, limit: RateLimit, caller: str) -> _Share:

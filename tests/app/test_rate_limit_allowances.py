@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
 from flask import Flask
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.rate_limits import Allowances, LimitReachedError, RateLimit, caller_of
 from app.rate_limits import allowances as counting
@@ -150,6 +152,32 @@ def test_redis_counts_again_when_it_is_back(processes: list[Allowances], redis_s
     redis_server.start()
 
     wait_until(lambda: accepted(processes[0], limit, 1) and trips(redis_server) > 0, timeout=10, what="a round trip")
+
+
+def test_one_request_finds_out_whether_redis_is_back_and_the_others_do_not_wait(app: Flask) -> None:
+    asked: list[str] = []
+    allowances: Allowances
+
+    class Away:
+        """While it is waited for, others come."""
+
+        def add(self, name: str, *_: object) -> tuple[int, float]:
+            asked.append(name)
+            if len(asked) == 2:
+                allowances.spend(limit, "bob")
+            raise RedisConnectionError
+
+        def close(self) -> None:
+            pass
+
+    allowances = Allowances(lambda: cast(WindowCounter, Away()))
+    limit = RateLimit("key", 5, HOUR)
+    allowances.spend(limit, "ann")
+    allowances._resume_at = time.monotonic() - 1  # the pause is over
+
+    allowances.spend(limit, "ann")
+
+    assert asked == ["key-ann", "key-ann"]
 
 
 def test_the_memory_of_callers_is_bounded(processes: list[Allowances], monkeypatch: pytest.MonkeyPatch) -> None:
