@@ -1,5 +1,6 @@
 """What the OpenAPI document says of the body of a batch: any of the tasks' params, each with its own schema."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,11 @@ _OPTIONS = {
     },
 }
 
+_EXAMPLE: dict[str, Any] = {
+    "jobs": [{"task": "maintenance.adds", "params": {"a": number, "b": 2}} for number in (1, 2)],
+    "then": {"task": "batches.collect"},
+}
+
 _THEN = {
     "type": "object",
     "description": "A task with the param `batch_id`, to run once when all jobs are final.",
@@ -29,10 +35,23 @@ _THEN = {
 }
 
 
-def batch_body(tasks: Iterable[JobSpec]) -> dict[str, Any]:
+#: The component of :func:`batch_jobs`.
+BATCH_JOBS = "BatchJobs"
+
+
+def batch_jobs(tasks: Iterable[JobSpec]) -> dict[str, Any]:
+    """The jobs of a batch."""
+    return {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MOST_JOBS,
+        "items": {"anyOf": [_job(task) for task in tasks]},
+    }
+
+
+def batch_body() -> dict[str, Any]:
     """The request body, in each of its forms."""
-    job = {"anyOf": [_job(task) for task in tasks]}
-    jobs = {"type": "array", "minItems": 1, "maxItems": MOST_JOBS, "items": job}
+    jobs = {"$ref": f"#/components/schemas/{BATCH_JOBS}"}
     whole = {
         "type": "object",
         "required": ["jobs"],
@@ -42,7 +61,10 @@ def batch_body(tasks: Iterable[JobSpec]) -> dict[str, Any]:
     lines = {"type": "string", "description": 'A job a line; a first line {"then": {…}} says what follows.'}
     return {
         "required": True,
-        "content": {"application/json": {"schema": {"anyOf": [whole, jobs]}}, NDJSON[0]: {"schema": lines}},
+        "content": {
+            "application/json": {"schema": {"anyOf": [whole, jobs]}, "example": _EXAMPLE},
+            NDJSON[0]: {"schema": lines, "example": "\n".join(map(json.dumps, _EXAMPLE["jobs"]))},
+        },
     }
 
 

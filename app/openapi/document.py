@@ -5,7 +5,7 @@ call for each.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -31,8 +31,9 @@ from app.api_1_0.schemas import (
 )
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
-from app.openapi.batch_body import batch_body, batch_links
+from app.openapi.batch_body import BATCH_JOBS, batch_body, batch_jobs, batch_links
 from app.openapi.event_streams import event_schema
+from app.openapi.examples import EXAMPLES, problem_example
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
 from libs.flask_celery import FlaskCelery, JobSpec, describe, job_specs
 
@@ -61,11 +62,12 @@ def build_document(celery_app: FlaskCelery) -> dict[str, Any]:
     """The whole document, as a JSON object."""
     spec = _empty_spec()
     tasks = list(job_specs(celery_app).values())
+    spec.components.schema(BATCH_JOBS, component=batch_jobs(tasks))
     for path, resource in ROUTES:
         if resource is TaskJobs:
             continue
         operations = {
-            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path, tasks)
+            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path)
             for method in sorted(resource.methods or ())
         }
         spec.path(path=PREFIX + re.sub(r"<(\w+)>", r"{\1}", path), operations=operations)
@@ -88,9 +90,19 @@ def _empty_spec() -> APISpec:
     )
     for schema in _PARTS:
         spec.components.schema(_component_name(schema), schema=schema)
+    for status in sorted(_errors()):
+        spec.components.response(str(status.value), _problem(status))
     for name, scheme in SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
     return spec
+
+
+def _errors() -> set[HTTPStatus]:
+    """Every status that is an error of some operation."""
+    operations = [
+        getattr(resource, method.lower()).operation for _, resource in ROUTES for method in resource.methods
+    ]
+    return {HTTPStatus(status) for described in operations for status in (400, *described.errors, *_COMMON_ERRORS)}
 
 
 def _component_name(schema: Any) -> str:
@@ -113,9 +125,7 @@ def _submit_operation(job: JobSpec, queues: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _operation(
-    described: Operation, resource: Any, method: str, path: str, tasks: Iterable[JobSpec]
-) -> dict[str, Any]:
+def _operation(described: Operation, resource: Any, method: str, path: str) -> dict[str, Any]:
     documented: dict[str, Any] = {
         "operationId": f"{method.lower()}_{_snake(resource.__name__)}",
         "summary": described.summary,
@@ -133,10 +143,10 @@ def _operation(
     if resource.__name__ == "FileList" and method == "POST":
         documented["requestBody"] = _upload_body()
     if described.body is not None:
-        content = {"application/json": {"schema": described.body}}
+        content = {"application/json": _json(described.body)}
         documented["requestBody"] = {"required": described.body_required, "content": content}
     if resource.__name__ == "BatchList" and method == "POST":
-        documented["requestBody"] = batch_body(tasks)
+        documented["requestBody"] = batch_body()
         documented["responses"]["202"]["links"] = batch_links()
     return documented
 
@@ -158,21 +168,27 @@ def _responses(described: Operation) -> dict[str, Any]:
     answers = {str(status): _answer(status, schema, described) for status, schema in described.answers.items()}
     # 400: more than one credential (RFC 6750, section 3.1).
     errors = sorted({*described.errors, *_COMMON_ERRORS, *((400,) if described.job_token else ())})
-    return answers | {
-        str(status): {
-            "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {"schema": ProblemSchema}},
-            "headers": _headers(("Retry-After",) if status in _TRY_LATER else ()),
-        }
-        for status in errors
+    return answers | {str(status): str(status) for status in errors}
+
+
+def _problem(status: HTTPStatus) -> dict[str, Any]:
+    return {
+        "description": status.phrase,
+        "content": {"application/problem+json": {"schema": ProblemSchema, "example": problem_example(status)}},
+        "headers": _headers(("Retry-After",) if status in _TRY_LATER else ()),
     }
 
 
+def _json(schema: type[Schema] | None) -> dict[str, Any]:
+    return {"schema": schema, "example": EXAMPLES[_component_name(schema)]}
+
+
 def _answer(status: int, schema: type[Schema] | None, described: Operation) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
     if schema is None:
         # Generators pass over a wildcard, and take what stands first.
         content = {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}}
+    else:
+        content = {"application/json": _json(schema)}
     if described.events:
         names = {event: _component_name(data) for event, data in described.events.items()}
         content = {"text/event-stream": {"schema": event_schema(names)}}

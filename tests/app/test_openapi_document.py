@@ -43,6 +43,14 @@ def everything(node: Any) -> Iterator[dict[str, Any]]:
             yield from everything(value)
 
 
+def answers(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """By status, with those that stand among the components in their place."""
+    for status, answer in operation["responses"].items():
+        name = answer.get("$ref", "").removeprefix("#/components/responses/")
+        assert name in ("", status)
+        yield status, document["components"]["responses"][name] if name else answer
+
+
 def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
@@ -117,16 +125,19 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
 
 def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
-        errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        errors = {status: answer for status, answer in answers(document, operation) if status >= "400"}
         assert {"401", "403", "422", "429", "500"} <= errors.keys(), name
         for status, answer in errors.items():
-            assert answer["content"] == {"application/problem+json": {"schema": PROBLEM}}, (name, status)
+            assert answer["content"].keys() == {"application/problem+json"}, (name, status)
+            content = answer["content"]["application/problem+json"]
+            assert content["schema"] == PROBLEM, (name, status)
+            assert content["example"]["status"] == int(status), (name, status)
             assert ("Retry-After" in answer["headers"]) == (status in ("429", "503")), (name, status)
 
 
 def test_every_answer_names_the_request(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
-        for status, answer in operation["responses"].items():
+        for status, answer in answers(document, operation):
             assert {"X-Request-ID", "RateLimit", "RateLimit-Policy"} <= answer["headers"].keys(), (name, status)
 
 
@@ -155,7 +166,8 @@ def test_nothing_in_it_dangles(document: dict[str, Any]) -> None:
     ids = {operation["operationId"] for _, operation in operations(document)}
     for node in everything(document):
         if isinstance(node.get("$ref"), str):
-            assert node["$ref"].removeprefix("#/components/schemas/") in document["components"]["schemas"]
+            _, components, kind, name = node["$ref"].split("/")
+            assert name in document[components][kind]
         for link in (node.get("links") or {}).values() if "content" in node else ():
             assert link["operationId"] in ids
 
