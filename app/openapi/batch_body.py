@@ -35,23 +35,10 @@ _THEN = {
 }
 
 
-#: The component of :func:`batch_jobs`.
-BATCH_JOBS = "BatchJobs"
-
-
-def batch_jobs(tasks: Iterable[JobSpec]) -> dict[str, Any]:
-    """The jobs of a batch."""
-    return {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": MOST_JOBS,
-        "items": {"anyOf": [_job(task) for task in tasks]},
-    }
-
-
-def batch_body() -> dict[str, Any]:
+def batch_body(tasks: Iterable[JobSpec]) -> dict[str, Any]:
     """The request body, in each of its forms."""
-    jobs = {"$ref": f"#/components/schemas/{BATCH_JOBS}"}
+    job = {"anyOf": [_job(task) for task in tasks]}
+    jobs = {"type": "array", "minItems": 1, "maxItems": MOST_JOBS, "items": job}
     whole = {
         "type": "object",
         "required": ["jobs"],

@@ -5,7 +5,7 @@ call for each.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -31,7 +31,7 @@ from app.api_1_0.schemas import (
 )
 from app.api_1_0.tasks import TaskJobs
 from app.json_schema import params_schema
-from app.openapi.batch_body import BATCH_JOBS, batch_body, batch_jobs, batch_links
+from app.openapi.batch_body import batch_body, batch_links
 from app.openapi.event_streams import event_schema
 from app.openapi.examples import EXAMPLES, problem_example
 from app.openapi.parameters import HEADERS, PARAMETERS, REQUEST_HEADERS, SECURITY_SCHEMES
@@ -62,12 +62,11 @@ def build_document(celery_app: FlaskCelery) -> dict[str, Any]:
     """The whole document, as a JSON object."""
     spec = _empty_spec()
     tasks = list(job_specs(celery_app).values())
-    spec.components.schema(BATCH_JOBS, component=batch_jobs(tasks))
     for path, resource in ROUTES:
         if resource is TaskJobs:
             continue
         operations = {
-            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path)
+            method.lower(): _operation(getattr(resource, method.lower()).operation, resource, method, path, tasks)
             for method in sorted(resource.methods or ())
         }
         spec.path(path=PREFIX + re.sub(r"<(\w+)>", r"{\1}", path), operations=operations)
@@ -125,7 +124,9 @@ def _submit_operation(job: JobSpec, queues: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _operation(described: Operation, resource: Any, method: str, path: str) -> dict[str, Any]:
+def _operation(
+    described: Operation, resource: Any, method: str, path: str, tasks: Iterable[JobSpec]
+) -> dict[str, Any]:
     documented: dict[str, Any] = {
         "operationId": f"{method.lower()}_{_snake(resource.__name__)}",
         "summary": described.summary,
@@ -146,7 +147,7 @@ def _operation(described: Operation, resource: Any, method: str, path: str) -> d
         content = {"application/json": _json(described.body)}
         documented["requestBody"] = {"required": described.body_required, "content": content}
     if resource.__name__ == "BatchList" and method == "POST":
-        documented["requestBody"] = batch_body()
+        documented["requestBody"] = batch_body(tasks)
         documented["responses"]["202"]["links"] = batch_links()
     return documented
 

@@ -40,7 +40,9 @@ def generated(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
     document = folder / "openapi.json"
     document.write_bytes(httpx.get(f"{server.url}{API}/openapi.json").content)
     settings = folder / "settings.json"  # NDJSON is sent as it is, which the generator has to be told
-    settings.write_text('{"content_type_overrides": {"application/x-ndjson": "application/octet-stream"}}')
+    settings.write_text(
+        '{"content_type_overrides": {"application/x-ndjson": "application/octet-stream"}, "post_hooks": []}'
+    )
     # Anything that the generator cannot express is a warning, and leaves a hole in the client.
     outcome = subprocess.run(
         [

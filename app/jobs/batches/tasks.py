@@ -11,7 +11,13 @@ from app.jobs.batches.services import CollectedJob, write_results
 from libs.flask_celery import JobRecord, current_job, job, read_batch, read_batch_jobs
 
 
-@job("batches.collect", params=CollectParams, soft_time_limit=3300, time_limit=3600)
+@job(
+    "batches.collect",
+    params=CollectParams,
+    example={"batch_id": "0b7e4d1c-2a63-4f0a-8f0e-3c1b9d5a7e42"},
+    soft_time_limit=3300,
+    time_limit=3600,
+)
 def collect(batch_id: UUID) -> dict[str, Any]:
     """Collect what came of a batch's jobs in one file.
 
