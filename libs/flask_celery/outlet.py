@@ -42,7 +42,7 @@ class Outlet:
             self._set_timer(self._interval)
             return
         try:
-            self._go()
+            self._go_when_due()
         finally:
             self._lock.release()
 
@@ -55,8 +55,11 @@ class Outlet:
             self._pass_on()
             self._due = time.monotonic() + self._interval
 
-    def _go(self) -> None:
-        if self._pass_on():
+    def _go_when_due(self) -> None:
+        left = self._due - time.monotonic()
+        if left > 0:  # another thread has just gone
+            self._set_timer(left)
+        elif self._pass_on():
             self._due = time.monotonic() + self._interval
         else:
             self._due = time.monotonic() + _PAUSE
@@ -75,6 +78,6 @@ class Outlet:
                 return
             self._timer = None
             try:
-                self._go()
+                self._go_when_due()
             except Exception:
                 logger.exception("What a job has said could not be passed on")
