@@ -30,7 +30,8 @@ for (const name of ['state', 'progress', 'log'])
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
-    with job_runs(tmp_path_factory.mktemp("browser")) as runs:
+    # This is not about a disk that is slow to sync.
+    with job_runs(tmp_path_factory.mktemp("browser"), CELERY_REDIS_SOCKET_TIMEOUT="10") as runs:
         start_probe_worker(runs, "--pool", "solo")
         yield runs
 

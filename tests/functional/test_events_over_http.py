@@ -18,7 +18,9 @@ from tests.installation import API, ApiServer
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
-    with job_runs(tmp_path_factory.mktemp("events"), EVENT_HEARTBEAT="0.5") as runs:
+    # None of this is about a disk that is slow to sync.
+    settings = {"EVENT_HEARTBEAT": "0.5", "CELERY_REDIS_SOCKET_TIMEOUT": "10"}
+    with job_runs(tmp_path_factory.mktemp("events"), **settings) as runs:
         start_probe_worker(runs, "--pool", "threads", "--concurrency", "4")
         yield runs
 

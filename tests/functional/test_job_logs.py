@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,15 @@ import pytest
 from libs.flask_celery import JobProgress, JobState
 from libs.flask_celery.history import JobHistory, LogLine
 from tests.conftest import wait_until
-from tests.functional.job_runs import JobRuns
+from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
+    # None of this is about a disk that is slow to sync.
+    with job_runs(tmp_path_factory.mktemp("logs"), CELERY_REDIS_SOCKET_TIMEOUT="10") as runs:
+        start_probe_worker(runs, "--pool", "prefork", "--concurrency", "2")
+        yield runs
 
 
 def history(runs: JobRuns) -> JobHistory:
