@@ -76,20 +76,23 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
         query_schema = described.query or Schema
         if described.job_token and method.__name__ == "get":
             query_schema = type(query_schema.__name__, (AccessTokenQuery, query_schema), {})
+        # Made once: that takes longer than to load a query or to dump an answer.
+        query_loader = query_schema()
+        dumpers = {status: schema() for status, schema in described.answers.items() if schema is not None}
 
         @wraps(method)
         def answer(self: Any, **path: Any) -> Any:
             job = path["task_id"] if described.job_token else None
             principal = require(described.scope, job=job, also=described.also_needs)
-            query = _load_query(query_schema)
+            query = _load_query(query_loader)
             if described.query is not None:
                 path["query"] = query
             returned = method(self, principal, **path)
             if isinstance(returned, Response):
                 return returned
             value, status, *rest = returned
-            schema = described.answers[status]
-            return (schema().dump(value) if schema is not None else None), status, (rest[0] if rest else {})
+            dumped = dumpers[status].dump(value) if described.answers[status] is not None else None
+            return dumped, status, (rest[0] if rest else {})
 
         answer.operation = described  # type: ignore[attr-defined]
         return answer
@@ -97,8 +100,8 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
     return decorate
 
 
-def _load_query(schema: type[Schema]) -> Mapping[str, Any]:
-    loaded: dict[str, Any] = _parser.parse(schema(), request, location="query")
+def _load_query(schema: Schema) -> Mapping[str, Any]:
+    loaded: dict[str, Any] = _parser.parse(schema, request, location="query")
     loaded.pop(ACCESS_TOKEN, None)
     g.zone = loaded.pop(TZ, None)
     return loaded

@@ -6,10 +6,10 @@ Redis is away when it is well. More connections are no cure: making hundreds of 
 command may take, and then all fail.
 """
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,8 +21,8 @@ UNAVAILABLE = (OperationalError, RedisConnectionError, RedisTimeoutError)
 #: Commands, or publishes, at a time. The server runs one at a time anyway.
 AT_ONCE = 32
 
-#: Seconds that one stands in line at the most.
-LONGEST_LINE = 10.0
+#: Seconds that one stands in line at the most, so that nothing waits for ever. A held request may take as long.
+LONGEST_LINE = 30.0
 
 #: So many failures without a success between them, and the server is taken to be away. One may be a single
 #: connection's.
@@ -33,7 +33,10 @@ class Gate:
     """The places at one server, for any thread."""
 
     def __init__(self, places: int = AT_ONCE) -> None:
-        self._places = threading.Semaphore(places)
+        # Not a semaphore: with thousands in line, threading's takes longer than what they stand in line for.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._places.put(None)
         self._failures = 0  # in a row
         self._failed_at = 0.0
 
@@ -45,8 +48,10 @@ class Gate:
             for one time-out after another.
         """
         came = time.monotonic()
-        if not self._places.acquire(timeout=LONGEST_LINE):
-            raise RedisConnectionError("Too many want something of the server at the same time.")
+        try:
+            self._places.get(timeout=LONGEST_LINE)
+        except Empty as error:
+            raise RedisConnectionError("Too many want something of the server at the same time.") from error
         try:
             if self._failures >= _FAILURES and self._failed_at > came:
                 raise RedisConnectionError("The server is away.")
@@ -57,4 +62,4 @@ class Gate:
             self._failed_at = time.monotonic()
             raise
         finally:
-            self._places.release()
+            self._places.put(None)
