@@ -7,7 +7,7 @@ TESTS ?= tests
 # One process more than there are cores, since many tests wait for a worker; each has a Redis of its own.
 PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadgroup
 
-.PHONY: help run test chaos lint format bench bench-matching clean
+.PHONY: help run test chaos lint format bench bench-matching bench-reconciling bench-waiting clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -37,6 +37,10 @@ bench: $(VENV)/.dev ## the measures that need no data from elsewhere
 	$(BIN)/python -m bench.matching
 	$(BIN)/python -m bench.reconciling
 	$(BIN)/python -m bench.batches
+	$(BIN)/python -m bench.waiting
+
+bench-waiting: $(VENV)/.dev ## how soon 2,000 held clients have their answers, and what holding them costs
+	$(BIN)/python -m bench.waiting
 
 bench-reconciling: $(VENV)/.dev ## what the reconciler and a queued job cost, with a million jobs queued
 	$(BIN)/python -m bench.reconciling
