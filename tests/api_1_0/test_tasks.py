@@ -80,6 +80,7 @@ def test_a_submitted_job_is_stored_and_can_be_polled(installation: Installation,
     assert polled.headers["Retry-After"] == "1"
     assert polled.json == {
         **{name: job[name] for name in ("task_id", "task", "state", "submitted_at", "links")},
+        "state_label": "Waiting",
         "ready": False,
         "successful": None,
         "progress": None,

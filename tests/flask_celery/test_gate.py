@@ -55,12 +55,12 @@ def crowd() -> Iterator[Callable[[Callable[[], object]], list[BaseException | No
         yield lambda call: [future.exception() for future in [pool.submit(one, call) for _ in range(CROWD)]]
 
 
-def slowed(call: Callable[..., object], most: Most) -> Callable[..., object]:
+def slowed(call: Callable[..., object], most: Most, seconds: float = 0.02) -> Callable[..., object]:
     """The same, but slow enough for a crowd to meet at it."""
 
     def slow(*args: object, **kwargs: object) -> object:
         with most:
-            time.sleep(0.02)
+            time.sleep(seconds)
             return call(*args, **kwargs)
 
     return slow
@@ -146,11 +146,10 @@ def test_a_crowd_submits_through_a_few_connections(
 ) -> None:
     """Also when each takes its time: together they take longer than ``broker_pool_acquire_timeout``."""
     most = Most()
-    monkeypatch.setattr(celery_app.amqp, "send_task_message", slowed(celery_app.amqp.send_task_message, most))
-    celery_app.conf.broker_pool_limit = 4
+    monkeypatch.setattr(celery_app.amqp, "send_task_message", slowed(celery_app.amqp.send_task_message, most, 0.3))
 
     assert set(crowd(lambda: celery_app.tasks["maintenance.adds"].delay(1, 2))) == {None}
-    assert most.most == 4
+    assert most.most == gate.AT_ONCE
 
 
 def test_when_redis_is_silent_a_crowd_is_told_in_time(
