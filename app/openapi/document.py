@@ -30,6 +30,7 @@ from app.api_1_0.schemas import (
     SubmittedSchema,
 )
 from app.api_1_0.tasks import TaskJobs
+from app.api_1_0.zones import zone_schema
 from app.json_schema import params_schema
 from app.openapi.batch_body import batch_body, batch_links
 from app.openapi.event_streams import event_schema
@@ -89,6 +90,7 @@ def _empty_spec() -> APISpec:
     )
     for schema in _PARTS:
         spec.components.schema(_component_name(schema), schema=schema)
+    spec.components.schema("TimeZone", component=zone_schema())
     for status in sorted(_errors()):
         spec.components.response(str(status.value), _problem(status))
     for name, scheme in SECURITY_SCHEMES.items():
