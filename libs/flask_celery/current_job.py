@@ -160,6 +160,10 @@ class ActiveJob:
         """From the application's store."""
         return _open_input(file_id)
 
+    def pass_on(self) -> None:
+        """What has been said so far is not kept back any longer."""
+        self._outlet.flush()
+
     def close(self) -> None:
         """The run is over, and what it has said is passed on before its outcome is stored.
 

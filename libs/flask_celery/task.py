@@ -69,6 +69,13 @@ class ContextTask(Task):  # type: ignore[misc]
             if getattr(request, "active_job", None) is not None:
                 request.active_job.close()
 
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's; what this run has said is passed on before the next one can begin, and overtake it."""
+        job = getattr(self.request, "active_job", None)
+        if job is not None:
+            job.pass_on()
+        return super().retry(*args, **kwargs)
+
     def _run_valid(self, args: Any, kwargs: Any) -> Any:
         if self.job_spec is not None:
             args, kwargs = (), self.job_spec.load(args, kwargs)

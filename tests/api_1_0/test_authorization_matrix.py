@@ -185,7 +185,9 @@ CALLERS: dict[str, tuple[Present, Expected]] = {
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with an_installation(tmp_path_factory.mktemp("matrix")) as installation:
+    # Nor is it about a disk that is slow to sync, which the API answers with 503.
+    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
+    with an_installation(tmp_path_factory.mktemp("matrix"), **patient) as installation:
         yield installation
 
 

@@ -366,7 +366,7 @@ def log_much(self: Task, lines: int, outcome: str = "success") -> int:
         case "failure":
             raise ValueError("told to fail")
         case "retry" if self.request.retries == 0:
-            raise self.retry(countdown=0.5)  # or its next run may begin before the state is stored
+            raise self.retry(countdown=2)  # or its next run may begin before the state is stored
         case "until cancelled":
             note(self.request.id, started=True)
             work_until_cancelled(swallow=False)

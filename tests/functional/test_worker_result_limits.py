@@ -11,10 +11,10 @@ from libs.flask_celery import JobRecord, JobState
 from libs.flask_celery.result_limits import (
     FIELDS_LIMIT,
     LONGEST_ERROR,
-    LONGEST_MESSAGE,
     LONGEST_TRACEBACK,
     MOST_FILES,
 )
+from libs.flask_celery.telling import LONGEST_LINE
 from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
 
 LIMIT = 20_000
@@ -94,7 +94,7 @@ def test_a_long_word_about_progress_is_cut(small_runs: JobRuns) -> None:
     stored(small_runs, record)
     assert record.state is JobState.SUCCESS
     assert record.progress is not None
-    assert record.progress.message == "x" * (LONGEST_MESSAGE - 1) + "…"
+    assert record.progress.message == "x" * (LONGEST_LINE - 1) + "…"
 
 
 def test_a_large_state_of_its_own_fails_the_job(small_runs: JobRuns) -> None:
