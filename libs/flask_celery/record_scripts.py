@@ -202,6 +202,8 @@ if redis.call('EXISTS', ledger) == 0 then return '' end
 local state, due = known_state(), ''
 if ARGV[7] == '1' or final[state or ''] then due = tell_batch(state, true, ttl, keep, now) end
 if final[state or ''] then
+  local told = redis.call('HMGET', ledger, 'state', 'found')
+  if told[1] ~= state and told[2] ~= state then tell(ARGV[1], 'state', now, '{"state": "' .. state .. '"}') end
   redis.call('HSET', ledger, 'state', state)  -- which outlives the record
   owe_webhook(ARGV[1], known[1] or '', now)
 end

@@ -182,6 +182,19 @@ def test_what_a_stock_worker_writes_is_told_once_when_somebody_looks(
     assert 0 < client.ttl(celery_app.backend.keys.events(task_id)) <= 60
 
 
+def test_an_end_that_the_reconciler_notices_first_is_told_too(celery_app: FlaskCelery, history: JobHistory) -> None:
+    """Or who has followed so far would be told that there is nothing more, and never of the end."""
+    task_id = publish(celery_app)
+    record = {"status": "SUCCESS", "result": 5, "traceback": None, "children": [], "task_id": task_id}
+    celery_app.backend.client.set(celery_app.backend.keys.meta(task_id), json.dumps(record), ex=60)
+
+    for _ in range(2):
+        celery_app.backend.count_out(task_id)
+
+        assert told(history, task_id) == ["SUCCESS"]
+    assert 0 < celery_app.backend.client.ttl(celery_app.backend.keys.events(task_id)) <= 60
+
+
 def test_lines_are_numbered_told_and_paged(celery_app: FlaskCelery, history: JobHistory) -> None:
     task_id = publish(celery_app)
     celery_app.backend.store_state(task_id, None, "STARTED", request=run_of(task_id))
