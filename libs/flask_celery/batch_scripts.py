@@ -91,9 +91,10 @@ end
 
 -- The job was not accepted after all.
 local function leave_batch(task_id)
-  local id = redis.call('HGET', ledger, 'batch')
+  local known = redis.call('HMGET', ledger, 'batch', 'state')
+  local id = known[1]
   if not id or redis.call('EXISTS', batch_key(id)) == 0 then return end
-  redis.call('HINCRBY', batch_key(id), 'PENDING', -1)
+  redis.call('HINCRBY', batch_key(id), counted_as(known[2]), -1)  -- it may have been started all the same
   redis.call('HINCRBY', batch_key(id), 'unfinished', -1)
   redis.call('ZREM', batch_part(id, 'jobs'), task_id)
 end

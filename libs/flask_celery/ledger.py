@@ -128,8 +128,8 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         return state_named(bytes_to_str(state))
 
     def count_out(self, task_id: str) -> None:
-        """The job is not waited for any more, whatever its last publication was."""
-        arguments = [task_id, _ANY_PUBLICATION, 0, *self.kept_for(), ""]
+        """The job is not waited for any more, whatever its last publication was: nobody will run it."""
+        arguments = [task_id, _ANY_PUBLICATION, 0, *self.kept_for(), "1"]
         self.submit_then(self.run_record_script(LET_GO, task_id, arguments))
 
     def kept_for(self) -> tuple[int, int, int]:

@@ -187,11 +187,28 @@ def test_what_a_stock_worker_has_ended_is_counted_when_it_is_noticed(celery_app:
     assert len(thens(broker)) == 1
 
 
-def test_a_withdrawn_job_leaves_its_batch(celery_app: FlaskCelery) -> None:
+def test_a_job_that_is_lost_for_good_ends_for_its_batch(celery_app: FlaskCelery, broker: Redis) -> None:
+    batch = submit_many(celery_app, adds(2), then=COLLECT)
+    lost, other = task_ids(batch)
+    store(celery_app, batch, other, "SUCCESS")
+
+    celery_app.backend.count_out(lost)  # the reconciler, which finds neither its message nor a copy
+
+    assert counts(celery_app, batch) == {"PENDING": 1, "SUCCESS": 1}
+    assert celery_app.backend.batches.get(batch.batch_id).ready
+    assert len(thens(broker)) == 1
+
+
+@pytest.mark.parametrize("state", ["PENDING", "STARTED"])
+def test_a_withdrawn_job_leaves_its_batch(celery_app: FlaskCelery, state: str) -> None:
+    """Its message may have arrived all the same, and a worker have begun with it."""
     batch = submit_many(celery_app, adds(2))
     first, second = task_ids(batch)
+    store(celery_app, batch, first, state)
 
     celery_app.backend.withdraw(first)
+
+    assert counts(celery_app, batch) == {"PENDING": 1}
 
     record = celery_app.backend.batches.get(batch.batch_id)
     assert [found.task_id for found in celery_app.backend.batches.all_jobs(batch.batch_id)] == [second]
