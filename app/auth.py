@@ -119,7 +119,6 @@ def _by_key(key: str, scope: Scope) -> Principal:
     if not known:
         _limits().give_back_address()
     g.key_id = principal.key_id
-    g.webhook = principal.webhook
     _limits().spend_caller(f"{principal.key_id}", submits=scope is Scope.SUBMIT)
     if not principal.may(scope):
         raise _lacks(scope)

@@ -1,5 +1,6 @@
 """Many jobs in one submission: submitting, following, cancelling them together."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -20,12 +21,14 @@ from app.api_1_0.webhooks import tell_of_ends
 from app.api_keys import Principal, Scope
 from app.problem import RETRY_AFTER, RETRY_AFTER_FULL, ProblemError
 from libs.flask_celery import (
+    BatchItem,
     BatchRecord,
     EmptyBatchError,
     InterruptedBatchError,
     Outcome,
     OwnerLimitError,
     QueueFullError,
+    RefusedItem,
     SubmittedBatch,
     Turns,
     submit_many,
@@ -85,13 +88,15 @@ class BatchList(Resource):  # type: ignore[misc]
         """What is accepted is stored when this answers 202. When nothing is, nothing was stored."""
         key = read_idempotency_key(request)
         body = read_batch(request)
-        tell_of_ends(principal, query.get("webhook"))
+        webhook = query.get("webhook")
+        tell_of_ends(principal, webhook)
         try:
             batch = submit_many(
                 current_app.extensions["celery"],
-                body.items,
+                body.items if webhook is None else [_told(item, webhook) for item in body.items],
                 then=body.then,
                 idempotency_key=key,
+                content=webhook,
                 describe=describe,
             )
         except EmptyBatchError as error:
@@ -139,6 +144,13 @@ class BatchCancel(Resource):  # type: ignore[misc]
     def post(self, principal: Principal, batch_id: str, query: dict[str, Any]) -> Any:
         """As DELETE."""
         return _cancelled(principal, batch_id, terminate=query["terminate"])
+
+
+def _told(item: BatchItem | RefusedItem, webhook: str) -> BatchItem | RefusedItem:
+    """Under a key of its own it is the job that a submission with this ``webhook`` is."""
+    if isinstance(item, RefusedItem) or item.idempotency_key is None:
+        return item
+    return replace(item, content={**item.content, "webhook": webhook})
 
 
 def _cancelled(principal: Principal, batch_id: str, *, terminate: bool) -> tuple[BatchRecord, HTTPStatus]:

@@ -22,6 +22,7 @@ from app.api_1_0.schemas import (
     Submission,
     SubmittedSchema,
 )
+from app.api_1_0.webhooks import tell_of_ends
 from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.job_tokens import JobAccess
@@ -188,7 +189,7 @@ class ScheduleRun(Resource):  # type: ignore[misc]
             "Run a schedule's job now",
             Scope.SUBMIT,
             {202: SubmittedSchema},
-            errors=(400, 403, 404, 410, 422, 429, 503),
+            errors=(400, 403, 404, 409, 410, 422, 429, 503),
             query=ZoneQuery,
             headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
             request_headers=("Idempotency-Key",),
@@ -201,6 +202,8 @@ class ScheduleRun(Resource):  # type: ignore[misc]
         schedule = _visible(principal, schedule_id)
         if not principal.owns(schedule.owner):
             raise ProblemError(HTTPStatus.FORBIDDEN, "A schedule in code is run by an admin's key only.")
+        if principal.name == schedule.owner:
+            tell_of_ends(principal, None)
         celery_app = current_app.extensions["celery"]
         job = run_now(celery_app, schedule, by=principal.name, idempotency_key=read_idempotency_key(request))
         token = current_app.extensions["job_tokens"].issue(JobAccess(job.task_id, schedule.owner))

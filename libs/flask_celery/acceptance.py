@@ -59,7 +59,7 @@ class SubmissionTerms:
     fingerprint: str = ""  # of what was submitted under the key
     idempotency_ttl: int = 86_400  # seconds
     batch: PlaceInBatch | None = None
-    webhook: str = ""  # who is told of the job's end; else the caller's, in ``g``
+    webhook: str | None = None  # who is told of the job's end, "" for nobody; None for the caller's, in ``g``
 
 
 _NO_TERMS = SubmissionTerms()
@@ -128,7 +128,7 @@ class Acceptance:
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
             *(expires_at(headers), facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
-            terms.webhook or webhook_of_caller(),
+            webhook_of_caller() if terms.webhook is None else terms.webhook,
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

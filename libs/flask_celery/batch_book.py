@@ -44,6 +44,7 @@ class NewBatch:
     then: tuple[str, str, str] = ("", "", "")  # its task, its task id and the copy of its message
     idempotency_key: str | None = None
     fingerprint: str = ""
+    webhook: str = ""  # who is told of the end of ``then``
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class BatchBook:
         _, keep, _ = self._backend.kept_for()
         arguments = [
             *(new.batch_id, new.owner, new.submitted_at, new.total, *new.then),
-            *(key, new.fingerprint, self._app.terms.idempotency_ttl, keep),
+            *(key, new.fingerprint, self._app.terms.idempotency_ttl, keep, new.webhook),
         ]
         deadline = time.monotonic() + PATIENCE
         while True:

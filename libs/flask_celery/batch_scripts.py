@@ -125,7 +125,7 @@ _SCRIPT = "local records = ARGV[#ARGV]\n" + FILLING
 #: Begins a batch, or takes up the one that an idempotency key names. ARGV: 1 its id, 2 owner, 3 submitted (ms),
 #: 4 how many items, 5 the task of `then` or '', 6 its task id, 7 its message's copy, 8 the idempotency key's digest
 #: or '', 9 fingerprint, 10 how long the key is known (s), 11 for how long a batch is kept that nobody seals (ms),
-#: prefix.
+#: 12 who is told of the end of `then` or '', prefix.
 #: Returns {answer, the batch's id, the attempt or the milliseconds for which somebody else has it}.
 OPEN = (
     _SCRIPT
@@ -152,7 +152,7 @@ redis.call('HSET', batch, 'owner', owner, 'submitted', submitted, 'total', ARGV[
 redis.call('PEXPIRE', batch, unsealed_for)
 hold(batch)
 if ARGV[5] ~= '' then
-  redis.call('HSET', batch, 'then', ARGV[5], 'then_id', ARGV[6])
+  redis.call('HSET', batch, 'then', ARGV[5], 'then_id', ARGV[6], 'webhook', ARGV[12])
   redis.call('SET', batch_part(id, 'then'), ARGV[7], 'PX', unsealed_for)
 end
 if key then

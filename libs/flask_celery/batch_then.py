@@ -16,6 +16,7 @@ from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import RedisError
 
 from libs.flask_celery.accept_script import KNOWN
+from libs.flask_celery.acceptance import SubmissionTerms, under_terms
 from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.jobs import job_spec
@@ -100,13 +101,20 @@ def _submit(celery_app: Any, batch_id: str) -> None:
         message, queue = expanded(copy)
         # Its time among its owner's jobs is when it can run, not when the batch came.
         message["headers"][HEADER]["submitted_at"] = time.time_ns() // 1_000_000
-        with_push = OPTION in (celery_app.conf.broker_transport_options or {})
-        if with_push or backend.accept_job(message, queue) != KNOWN:
-            celery_app.amqp.publish_copy(message, queue)
-            if not with_push:
-                backend.published(message["headers"]["id"])
+        # Not whoever has ended the last job, which may be a request of somebody else's.
+        told = bytes_to_str(backend.client.hget(backend.keys.batch(batch_id), "webhook") or "")
+        with under_terms(SubmissionTerms(webhook=told)):
+            _publish(celery_app, message, queue)
     with backend.client.pipeline() as pipe:
         pipe.zrem(backend.keys.batches_due, batch_id)
         pipe.delete(backend.keys.batch_then(batch_id))
         pipe.publish(backend.keys.meta(watched_as(batch_id)), "")
         pipe.execute()
+
+
+def _publish(celery_app: Any, message: Mapping[str, Any], queue: str) -> None:
+    with_push = OPTION in (celery_app.conf.broker_transport_options or {})
+    if with_push or celery_app.backend.accept_job(message, queue) != KNOWN:
+        celery_app.amqp.publish_copy(message, queue)
+        if not with_push:
+            celery_app.backend.published(message["headers"]["id"])

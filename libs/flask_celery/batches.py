@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
+from libs.flask_celery.acceptance import webhook_of_caller
 from libs.flask_celery.batch_book import BatchBook, NewBatch, Opened
 from libs.flask_celery.batch_checks import CheckedItems, RefusedItem, Turns
 from libs.flask_celery.batch_errors import EmptyBatchError, InterruptedBatchError
@@ -51,6 +52,7 @@ def submit_many(
     *,
     then: Then | None = None,
     idempotency_key: str | None = None,
+    content: Any = None,
     describe: Describe = describe_error,
 ) -> SubmittedBatch:
     """Accept many jobs for the caller in ``g``, each by itself: one that is refused harms no other.
@@ -59,6 +61,7 @@ def submit_many(
         then: a task to run once, when all the jobs are final.
         idempotency_key: the caller's name for this batch. Said again with the same items it is the same batch; one
             that was left half-way, by a process that was killed or a broker that went away, is finished.
+        content: what the caller has said beside the items, as in ``submit``.
         describe: how the outcome of an item tells why that was refused.
 
     Raises: InvalidParamsError for ``then``; IdempotencyConflictError, ExpiredBatchError, BatchInProgressError (by
@@ -71,14 +74,15 @@ def submit_many(
     checked = CheckedItems(celery_app, items, turns)
     facts = SubmissionFacts.of_caller()
     batch_id, then_id = uuid(), uuid()
-    after = json.dumps([then.task, then.params] if then else None, sort_keys=True, default=str)
-    fingerprint = digest(f"{checked.fingerprint} {after}")
+    beside = json.dumps([[then.task, then.params] if then else None, content], sort_keys=True, default=str)
+    fingerprint = digest(f"{checked.fingerprint} {beside}")
     copy = then_message(celery_app, then, replace(facts, batch_id=batch_id), then_id) if then else ""
     new = NewBatch(
         *(batch_id, facts.owner, facts.submitted_at, len(checked.items)),
         then=(then.task, then_id, copy) if then else ("", "", ""),
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
+        webhook=webhook_of_caller(),
     )
     submission = _Submission(celery_app, checked.items, describe, turns)
     try:

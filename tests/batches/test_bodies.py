@@ -235,6 +235,25 @@ def test_the_same_batch_again(installation: Installation, ann: dict[str, str], b
     assert send(installation, {**bob, "Idempotency-Key": '"batch one"'}, [3, JOB]).status_code == 202
 
 
+def test_where_its_ends_are_told_is_part_of_what_a_key_stands_for(
+    installation: Installation, ann: dict[str, str]
+) -> None:
+    keyed = {**ann, "Idempotency-Key": "told"}
+    address, other = f"{BATCHES}?webhook=https://example.com/a", f"{BATCHES}?webhook=https://example.com/b"
+    items = [{**JOB, "idempotency_key": "told, one"}]
+    first = installation.client.post(address, json=items, headers=keyed)
+    assert statuses(first) == [202]
+
+    assert installation.client.post(address, json=items, headers=keyed).json == first.json
+    for elsewhere in (other, BATCHES):
+        assert_problem(installation.client.post(elsewhere, json=items, headers=keyed), 422)
+        # Nor is the job of that key the same one, if another batch wants it told elsewhere.
+        assert_problem(installation.client.post(elsewhere, json=items, headers=ann), 422)
+    path = f"{API}/tasks/{JOB['task']}/jobs?webhook=https://example.com/a"
+    alone = installation.client.post(path, json=JOB["params"], headers={**ann, "Idempotency-Key": '"told, one"'})
+    assert (alone.status_code, alone.json["task_id"]) == (202, first.json["outcomes"][0]["task_id"])
+
+
 def test_the_document_names_what_a_job_of_a_batch_can_say(installation: Installation) -> None:
     document = build_document(installation.app.extensions["celery"])
     body = document["paths"][BATCHES]["post"]["requestBody"]["content"]

@@ -13,7 +13,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.api_keys import Scope
+from app.api_keys import Scope, create_key
+from app.extensions import db
 from config import Config
 from libs.flask_celery import FlaskCelery, Schedules
 from libs.flask_celery.beat import JobScheduler
@@ -299,6 +300,22 @@ def test_run_now_submits_for_the_owner(
         assert client.get(job["links"]["result"], headers=bearer(job["access_token"])).status_code == 200
     assert len(client.get(f"{API}/jobs", headers=auth).json["jobs"]) == 2
     assert client.get(made["links"]["self"], headers=auth).json["next_runs"] == made["next_runs"]
+
+
+def test_the_end_of_a_run_now_is_told_to_the_owner_alone(
+    app: Flask, client: FlaskClient, celery_app: FlaskCelery, made: dict[str, Any]
+) -> None:
+    url, ledger = "https://example.com/x", celery_app.backend.keys.ledger
+    for principal, expected in (("ann", url.encode()), ("root", None)):
+        with app.app_context():
+            key = create_key(db.session(), principal, {Scope.SUBMIT, Scope.ADMIN}, webhook=url)
+            db.session.commit()
+
+        job = client.post(made["links"]["run"], headers=bearer(key)).json
+
+        assert celery_app.backend.client.hget(ledger(job["task_id"]), "webhook") == expected
+    with app.app_context():  # it can be signed
+        assert app.extensions["webhooks"].secrets.signing(db.session(), "ann")
 
 
 def test_a_repeated_run_now_is_one_job(client: FlaskClient, auth: dict[str, str], made: dict[str, Any]) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from celery import states
 from celery.app.task import Context
-from flask import Flask
+from flask import Flask, g
 from redis import Redis
 
 from app.webhooks import delivery_id_of
 from app.webhooks.delivery_log import DeliveryLog
-from libs.flask_celery import SubmittedJob, run_again
+from libs.flask_celery import BatchItem, JobState, SubmittedJob, Then, run_again, submit_many
 from libs.flask_celery.context import fill_g
 
 URL = "https://example.com/x"
+OTHER_URL = "https://example.org/y"
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def owed(backend: Any, owner: str = "ann") -> list[str]:
     owners = {member.decode() for member in backend.client.smembers("taskgate-webhooks-due")}
     assert owners == ({owner} if backend.client.exists(f"taskgate-webhooks-due-{owner}") else set())
     return [member.decode() for member in backend.client.zrange(f"taskgate-webhooks-due-{owner}", 0, -1)]
+
+
+def told_at(backend: Any, task_id: str) -> str | None:
+    """Where the job's end will be told."""
+    kept = backend.client.hget(backend.keys.ledger(task_id), "webhook")
+    return None if kept is None else str(kept.decode())
 
 
 @pytest.mark.parametrize("state", [states.SUCCESS, states.FAILURE, states.REVOKED])
@@ -110,6 +117,43 @@ def test_a_job_that_is_run_again_tells_there_too(app: Flask, job: str, backend: 
     backend.store_result(again, 3, states.SUCCESS)
 
     assert set(owed(backend)) == {job, again}
+
+
+def test_a_job_that_is_run_again_tells_nobody_else(
+    app: Flask, submit_for: Callable[..., SubmittedJob], backend: Any
+) -> None:
+    """An admin may run it again, with a key that has an address of its own."""
+    job = submit_for("ann", None).task_id
+    backend.store_result(job, ValueError("x"), states.FAILURE)
+
+    with app.app_context():
+        g.principal, g.webhook = "root", OTHER_URL
+        again = run_again(app.extensions["celery"], job).task_id
+
+    assert told_at(backend, again) is None
+
+
+@pytest.mark.parametrize("url", [URL, None])
+@pytest.mark.parametrize("options", [{}, {"priority": 1}], ids=["together", "one by one"])
+def test_the_jobs_of_a_batch_and_its_then_tell_where_it_says(
+    app: Flask, backend: Any, url: str | None, options: dict[str, Any]
+) -> None:
+    items = [BatchItem("maintenance.adds", {"a": 1, "b": number}, options=options) for number in range(2)]
+    with app.app_context():
+        g.principal, g.webhook = "ann", url
+        batch = submit_many(app.extensions["celery"], items, then=Then("batches.collect"))
+    ids = [outcome.task_id or "" for outcome in batch.outcomes]
+    assert [told_at(backend, task_id) for task_id in ids] == [url, url]
+
+    backend.store_result(ids[0], 3, states.SUCCESS)
+    with app.app_context():  # whoever brings the last end about
+        g.principal, g.webhook = "root", OTHER_URL
+        backend.records.cancel(ids[1])
+
+    assert batch.then is not None
+    assert backend.state_of(batch.then.task_id) is JobState.PENDING
+    assert told_at(backend, batch.then.task_id) == url
+    assert set(owed(backend)) == (set(ids) if url else set())
 
 
 def test_the_address_is_in_the_ledger_alone(app: Flask, job: str, backend: Any) -> None:
