@@ -12,7 +12,7 @@ from flask import current_app, g
 from marshmallow import ValidationError
 
 from config import Config
-from libs.flask_celery import Cron, CronError, InvalidParamsError, Schedule, UnknownTaskError, job_spec
+from libs.flask_celery import Cron, CronError, InvalidParamsError, Schedule, UnknownTaskError, describe, job_spec
 
 #: Due times of a cron that are looked at: the nearest two of them must not be too near.
 _LOOKED_AT = 60
@@ -96,10 +96,9 @@ def _check_job(schedule: Schedule) -> None:
         spec = job_spec(celery_app, schedule.task)
     except UnknownTaskError as error:
         raise ValidationError({"task": ["There is no such task. GET tasks lists what there is."]}) from error
-    queue = schedule.options.get("queue")
-    usual = spec.queue or celery_app.queue_names.logical(celery_app.conf.task_default_queue)
-    if queue not in (None, usual, *getattr(spec, "queues", ())):
-        raise ValidationError({"queue": [f"The task waits in {usual}."]})
+    queues = describe(celery_app, spec).queues
+    if schedule.options.get("queue", queues[0]) not in queues:
+        raise ValidationError({"queue": [f"This task takes: {', '.join(queues)}."]})
     caller, g.principal = g.principal, schedule.owner
     try:
         spec.load_body(schedule.params)

@@ -124,7 +124,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no params": ({"params": ...}, "params", "Missing"),
     "a word for true": ({"enabled": "yes"}, "enabled", "true or false"),
     "a priority of 10": ({"priority": 10}, "priority", "9"),
-    "somebody else's queue": ({"queue": "theirs"}, "queue", "waits in default"),
+    "somebody else's queue": ({"queue": "theirs"}, "queue", "takes: default"),
     "an unknown field": ({"colour": "red"}, "colour", "Unknown"),
 }
 
@@ -284,6 +284,20 @@ def test_another_owners_schedule_does_not_exist(
     assert client.get(URL, headers=bob).json["schedules"] == []
     assert [one["owner"] for one in client.get(URL, headers=admin).json["schedules"]] == ["ann"]
     assert client.patch(address, json={"enabled": False}, headers=admin).json["owner"] == "ann"
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_a_queue_that_the_operator_routes_the_task_to_can_be_named(config: Config) -> None:
+    routes = {"CELERY_TASK_ROUTES": '{"maintenance.adds": {"queue": "sums"}}'}
+    with built_app(replace(config, celery=routes)) as app:
+        with app.app_context():
+            auth = bearer(create_key(db.session(), "ann", {Scope.SUBMIT, Scope.READ}))
+            db.session.commit()
+        client = app.test_client()
+        assert client.get(f"{API}/tasks/maintenance.adds", headers=auth).json["queue"] == "sums"
+
+        assert client.post(URL, json=DAILY | {"queue": "sums"}, headers=auth).status_code == 201
+        assert_problem(client.post(URL, json=DAILY | {"queue": "default"}, headers=auth), 422, "queue")
 
 
 def test_run_now_submits_for_the_owner(
