@@ -37,11 +37,12 @@ local owner_room, room = math.huge, {}
 if owner_limit > 0 then owner_room = owner_limit - tonumber(redis.call('HGET', by_owner, owner) or 0) end
 redis.call('SELECT', broker_db)
 for number = 1, queues do
-  room[number] = math.huge
+  local queue = ARGV[11 + number]  -- there once for each of its lists that is pushed to
+  room[queue] = math.huge
   if queue_limit > 0 then
-    room[number] = queue_limit
+    room[queue] = queue_limit
     for at = 2, keys_each do
-      room[number] = room[number] - redis.call('LLEN', KEYS[(number - 1) * keys_each + at])
+      room[queue] = room[queue] - redis.call('LLEN', KEYS[(number - 1) * keys_each + at])
     end
   end
 end
@@ -49,19 +50,19 @@ end
 local answers, waiting, taken = {'FILLED'}, {}, {}
 for at = 12 + queues, #ARGV - 1, 8 do
   local number, eta = tonumber(ARGV[at]), tonumber(ARGV[at + 4])
-  local list = KEYS[(number - 1) * keys_each + 1]
+  local list, queue = KEYS[(number - 1) * keys_each + 1], ARGV[11 + number]
   local answer = 0
-  if room[number] <= 0 then
+  if room[queue] <= 0 then
     answer = 1
   elseif owner_room <= 0 then
     answer = 2
   elseif eta > now + 1 then
-    local delayed = delay(list, ARGV[11 + number], ARGV[at + 2], ARGV[at + 5], eta)
+    local delayed = delay(list, queue, ARGV[at + 2], ARGV[at + 5], eta)
     if type(delayed) == 'table' and delayed.err then answer = 3 end
   else
     waiting[number] = waiting[number] or {}
     table.insert(waiting[number], at)
-    room[number] = room[number] - 1
+    room[queue] = room[queue] - 1
   end
   if answer == 0 then owner_room = owner_room - 1 end
   table.insert(answers, answer)

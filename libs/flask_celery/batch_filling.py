@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
 
 
+#: Options of which many jobs have the same, so that their messages have all but their own in common.
+_SAME_FOR_MANY = ("priority", "queue")
+
+
 @dataclass(frozen=True, slots=True)
 class BatchItem:
     """A job to be submitted with a batch.
 
     Args:
         params: of its task, as JSON.
-        options: publish options of ``Task.apply_async``. With others than ``eta`` it is published by itself.
+        options: publish options of ``Task.apply_async``. With others than these it is published by itself:
+            ``eta``, ``priority``, ``queue``.
         idempotency_key: the caller's name for this one job, as in ``submit``; published by itself too.
         content: what the caller has said beside the params, as in ``submit``.
         said: the whole of what the caller has said, in one spelling; made from the others when empty.
@@ -61,7 +66,7 @@ class BatchFilling:
         self._facts = facts
         self._batch_id = batch_id
         self._attempt = attempt
-        self._templates: dict[str, MessageTemplate] = {}
+        self._templates: dict[tuple[Any, ...], MessageTemplate] = {}
         option = (celery_app.conf.broker_transport_options or {}).get(OPTION)
         self._records = RecordPlace(**option) if option else None
         self._is_regular: dict[str, bool] = {}
@@ -76,7 +81,13 @@ class BatchFilling:
             yield from accept(list(group))
 
     def _goes_together(self, item: BatchItem) -> bool:
-        if self._records is None or item.idempotency_key is not None or not item.options.keys() <= {"eta"}:
+        if (
+            self._records is None
+            or item.idempotency_key is not None
+            or not item.options.keys() <= {"eta", *_SAME_FOR_MANY}
+        ):
+            return False
+        if not isinstance(item.options.get("queue", ""), str):
             return False
         if item.task not in self._is_regular:
             self._is_regular[item.task] = is_regular(self._app, self._app.tasks[item.task])
@@ -135,10 +146,12 @@ class BatchFilling:
                 yield from self._sent(channel, queues, arguments, sent, self._records)
 
     def _template(self, item: BatchItem) -> MessageTemplate:
-        template = self._templates.get(item.task)
+        options = {name: item.options[name] for name in _SAME_FOR_MANY if name in item.options}
+        known_as = (item.task, *options.items())
+        template = self._templates.get(known_as)
         if template is None:
-            template = MessageTemplate(self._app.tasks[item.task], item.params, self._facts)
-            self._templates[item.task] = template
+            template = MessageTemplate(self._app.tasks[item.task], item.params, self._facts, options)
+            self._templates[known_as] = template
         return template
 
     def _sent(

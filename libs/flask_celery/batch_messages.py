@@ -66,13 +66,15 @@ def is_regular(celery_app: "FlaskCelery", task: Task) -> bool:
 
 
 class MessageTemplate:
-    """The messages of one task's jobs that are published without options, but for a time."""
+    """The messages of one task's jobs that are published with the same options, but for a time."""
 
-    def __init__(self, task: Task, params: Mapping[str, Any], facts: SubmissionFacts) -> None:
+    def __init__(
+        self, task: Task, params: Mapping[str, Any], facts: SubmissionFacts, options: Mapping[str, Any]
+    ) -> None:
         """``params``: of any job of the task. Raises: what publishing that job would."""
         self._task_id, self._tag, self._body = (str(uuid4()) for _ in range(3))
         with messages_caught() as caught:
-            publish_job(task, params, self._task_id, facts)
+            publish_job(task, params, self._task_id, facts, **options)
         [(message, self.queue)] = caught
         self.message = message
         self._facts = facts

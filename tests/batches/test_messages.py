@@ -22,6 +22,7 @@ from libs.flask_celery import (
     submit,
     submit_many,
 )
+from libs.flask_celery.batch_filling import BatchFilling
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.reconcile_scripts import MISSING
 from tests.batches.submitting import ADDS, adds, queued, task_ids
@@ -40,12 +41,20 @@ def without_what_is_its_own(stored: Any, task_id: str) -> Any:
 
 @pytest.mark.parametrize("encoding", ["base64", "utf-8"])
 @pytest.mark.parametrize("eta", [None, datetime(2100, 1, 2, 3, 4, 5, 678, tzinfo=UTC)], ids=["now", "later"])
+@pytest.mark.parametrize("others", [{}, {"priority": 6}, {"priority": 0, "queue": "default"}], ids=str)
 @pytest.mark.usefixtures("redis_url")
 def test_what_is_stored_is_what_publishing_one_by_one_stores(
-    config: Config, broker: Redis, results: Redis, eta: datetime | None, encoding: str
+    config: Config,
+    broker: Redis,
+    results: Redis,
+    eta: datetime | None,
+    others: dict[str, Any],
+    encoding: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     transport = {"CELERY_BROKER_TRANSPORT_OPTIONS": json.dumps({"body_encoding": encoding})}
-    options: dict[str, Any] = {} if eta is None else {"eta": eta}
+    options: dict[str, Any] = others if eta is None else {"eta": eta, **others}
+    monkeypatch.delattr(BatchFilling, "_one_by_one")
     params = {"a": 1, "b": 2}
     with built_app(replace(config, celery=transport)) as app, app.app_context():
         celery_app: FlaskCelery = app.extensions["celery"]
@@ -54,7 +63,8 @@ def test_what_is_stored_is_what_publishing_one_by_one_stores(
         other = BatchItem(ADDS, {"a": 7, "b": 7}, options=options)
         _, second = task_ids(submit_many(celery_app, [other, BatchItem(ADDS, params, options=options)]))
 
-        messages = {message["headers"]["id"]: message for message in queued(broker)} or {
+        waits_in = "default\x06\x166" if others.get("priority") == 6 else "default"
+        messages = {message["headers"]["id"]: message for message in queued(broker, waits_in)} or {
             task_id: json.loads(held.split("\n", 3)[3])
             for task_id, held in broker.hgetall("taskgate-delayed-messages").items()
         }

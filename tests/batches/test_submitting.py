@@ -72,11 +72,11 @@ def test_a_queues_limit_holds_inside_a_batch(app: Flask, broker: Redis) -> None:
     submit(celery_app, ADDS, {"a": 1, "b": 2})
     later = adds(2, options={"eta": datetime.now(UTC) + timedelta(hours=1)})
 
-    batch = submit_many(celery_app, [*later, *adds(7)])
+    batch = submit_many(celery_app, [*later, *adds(2), *adds(5, options={"priority": 9})])
 
     assert [outcome.refusal is None for outcome in batch.outcomes] == [True] * 6 + [False] * 3
     assert {outcome.refusal["type"] for outcome in batch.outcomes if outcome.refusal} == {"QueueFullError"}
-    assert broker.llen("default") == 5
+    assert (broker.llen("default"), broker.llen("default\x06\x169")) == (3, 2)
 
 
 @pytest.mark.usefixtures("ann")
