@@ -10,6 +10,7 @@ from flask import g
 
 from libs.flask_celery import BatchItem, InterruptedBatchError, JobState, Then, submit_many
 from libs.flask_celery.batch_filling import BatchFilling, PlacedItem
+from libs.flask_celery.reconcile import publish_again
 from tests.conftest import wait_until
 from tests.functional.job_runs import JobRuns, start_probe_worker
 from tests.rabbitmq.broker_node import RabbitNode
@@ -35,6 +36,40 @@ def test_a_batch_runs_to_its_then(quiet_runs: JobRuns) -> None:
     assert len(quiet_runs.notes(f"then-{batch.batch_id}")) == 1
     assert not quiet_runs.celery.backend.client.exists(quiet_runs.celery.backend.keys.batches_due)
     assert not quiet_runs.celery.backend.client.exists(quiet_runs.celery.backend.keys.unpublished)
+    worker.stop()
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is caught and nothing tidied up."""
+
+
+def test_what_a_killed_process_has_not_published_is_published_by_others(
+    quiet_runs: JobRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = quiet_runs.celery.backend
+    accept = backend.accept_job
+
+    def accept_and_die(message: Any, queue: str) -> bytes:
+        accept(message, queue)
+        raise Killed
+
+    items = [BatchItem(ADDS, {"a": 1, "b": 1}, options={"priority": 1})]
+    with quiet_runs.installation.app.app_context():
+        g.principal = "ann"
+        with monkeypatch.context() as patch:
+            patch.setattr(backend, "accept_job", accept_and_die)
+            with pytest.raises(Killed):
+                submit_many(quiet_runs.celery, items, then=Then("batchprobe.over"), idempotency_key="killed")
+        batch = submit_many(quiet_runs.celery, items, then=Then("batchprobe.over"), idempotency_key="killed")
+    [outcome] = batch.outcomes
+    assert (backend.state_of(outcome.task_id), outcome.refusal) == (JobState.PENDING, None)
+
+    assert publish_again(quiet_runs.celery, older_than=0) == [outcome.task_id]
+
+    worker = start_probe_worker(quiet_runs, "--pool", "solo")
+    assert quiet_runs.ended(outcome.task_id, timeout=60).result == 2
+    assert batch.then is not None
+    assert quiet_runs.ended(batch.then.task_id, timeout=60).result == {"SUCCESS": 1}
     worker.stop()
 
 
