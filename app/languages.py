@@ -45,7 +45,8 @@ def negotiated(wanted: LanguageAccept) -> str:
 def translated(text: str) -> str:
     """A marked text in the request's language. From then on the answer says that it is in that language."""
     g.has_translations = True
-    return str(_translations(g.get("locale", LANGUAGES[0])).gettext(text))
+    # Work that no request has asked for, such as a webhook, has None.
+    return str(_translations(g.get("locale") or LANGUAGES[0]).gettext(text))
 
 
 def label_language(response: Response) -> Response:

@@ -15,6 +15,7 @@ from werkzeug.http import parse_accept_header
 from app.api_1_0.schemas.labels import STATE_LABELS, state_label
 from app.languages import LANGUAGES, TRANSLATIONS, negotiated
 from libs.flask_celery import JobState
+from libs.flask_celery.context import fill_g
 from tests.conftest import ROOT
 
 
@@ -79,3 +80,10 @@ def test_every_state_is_called_something_in_every_language(app: Flask) -> None:
             labels[language] = [state_label(state) for state in JobState]
     assert all(all(texts) for texts in labels.values())
     assert set(labels["en"]).isdisjoint(labels["zh"])
+
+
+def test_work_that_no_request_has_asked_for_is_told_in_the_language_of_the_code(app: Flask) -> None:
+    with app.app_context():
+        fill_g(None)  # as a worker does for each task, one that delivers a webhook too
+
+        assert [state_label(state) for state in JobState] == [STATE_LABELS[state] for state in JobState]
