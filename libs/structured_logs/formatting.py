@@ -36,7 +36,13 @@ def log_formatter(style: str, context: Callable[[], Mapping[str, Any]]) -> loggi
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=False, timestamp_key="time", pad_event_to=0)]
+        # Where Rich is installed, structlog's own choice writes every frame's local variables too: params, passwords.
+        plain = structlog.dev.plain_traceback
+        rendering = [
+            structlog.dev.ConsoleRenderer(
+                colors=False, timestamp_key="time", pad_event_to=0, exception_formatter=plain
+            )
+        ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering, _hide],

@@ -198,3 +198,19 @@ def test_every_librarys_lines_are_formatted_without_secrets(style: str) -> None:
     else:
         assert "It failed" in text
         assert "request_id=r-1" in text
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_a_traceback_has_no_local_variables(style: str) -> None:
+    def fail(password: str) -> None:
+        raise ValueError(f"{len(password)} characters")
+
+    try:
+        fail("open" + "sesame")
+    except ValueError as error:
+        record = logging.makeLogRecord({"msg": "failed", "exc_info": (type(error), error, error.__traceback__)})
+
+    text = log_formatter(style, dict).format(record)
+
+    assert "ValueError: 10 characters" in text
+    assert "opensesame" not in text
