@@ -140,6 +140,7 @@ class _Document:
             name = self._value()
             if not isinstance(name, str):
                 raise self._unexpected("Expecting property name enclosed in double quotes")
+            _check_carried(name)
             self._expect(":")
             object_of_unique_names([(known, None) for known in (*names, name)])
             names.add(name)
@@ -203,8 +204,17 @@ class _Document:
         return json.JSONDecodeError(what, self._text, self._at)
 
 
+def _check_carried(value: Any) -> None:
+    """Raises: ValueError for what JSON cannot carry (as ``json_body``): messages repeat names."""
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
 def _then(value: Any) -> Then:
-    """Raises: ValidationError."""
+    """Raises: ProblemError 400; ValidationError."""
+    try:
+        _check_carried(value)
+    except ValueError as error:
+        raise _problem(error, "body") from error
     try:
         loaded = ThenSchema().load(value)
     except ValidationError as error:

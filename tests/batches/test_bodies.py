@@ -143,6 +143,9 @@ BAD_BODIES: dict[str, tuple[bytes, int, tuple[str, ...]]] = {
     "not UTF-8": (b'[{"task": "\xff"}]', 400, ()),
     "UTF-16": (f"[{GOOD}]".encode("utf-16"), 400, ()),
     "jobs twice": (f'{{"jobs": [{GOOD}], "jobs": [{GOOD}]}}'.encode(), 400, ()),
+    "half a surrogate pair for a name": (f'{{"\\ud800": 1, "jobs": [{GOOD}]}}'.encode(), 400, ()),
+    "half a surrogate pair in then": (f'{{"then": {{"task": "\\ud800"}}, "jobs": [{GOOD}]}}'.encode(), 400, ()),
+    "half a surrogate pair for a name in then": (f'{{"then": {{"\\ud800": 1}}, "jobs": [{GOOD}]}}'.encode(), 400, ()),
     "a name that is none": (f"{{3: [{GOOD}]}}".encode(), 400, ()),
     "a word": (b'"jobs"', 422, ("_schema",)),
     "no jobs": (b"[]", 422, ("jobs",)),
@@ -175,6 +178,7 @@ def test_lines_that_are_no_batch(installation: Installation, ann: dict[str, str]
     assert_problem(send(installation, ann, b"\n \n", NDJSON), 422, "jobs")
     assert_problem(send(installation, ann, b"3\n" * 10_001, NDJSON), 413)
     assert_problem(send(installation, ann, f'{{"then": 3}}\n{GOOD}', NDJSON), 422, "then")
+    assert_problem(send(installation, ann, f'{{"then": {{"task": "\\ud800"}}}}\n{GOOD}', NDJSON), 400)
     assert_problem(send(installation, ann, GOOD, "text/plain"), 415)
 
     assert installation.what_is_kept() == kept
