@@ -136,6 +136,7 @@ def _by_token(token: str, scope: Scope, job: str | None) -> Principal:
     try:
         access: JobAccess = current_app.extensions["job_tokens"].read(token)
     except ExpiredTokenError as error:
+        _limits().spend_address()
         raise _invalid_token(
             "This access token is over. Use an API key, or submit again under the same Idempotency-Key to have a new "
             "token."

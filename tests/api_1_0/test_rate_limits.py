@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.api_keys import Scope
+from app.job_tokens import JobAccess, JobTokens
 from tests.installation import API, Installation, an_installation, assert_problem, bearer
 
 KEY, SUBMIT, ADDRESS = 6, 2, 4
@@ -127,6 +128,17 @@ def test_guessing_is_limited_by_address(
     assert_problem(refused, 429)
     assert refused.headers["RateLimit-Policy"] == f'"address";q={ADDRESS};w=3600'
     assert statuses(limited.client, path, 1, headers=headers, environ_base=from_address(100 + number)) == [401]
+
+
+def test_tokens_that_are_over_are_limited_by_address_too(limited: Installation) -> None:
+    secrets = [(limited.folder / "var" / "secret.key").read_text().strip()]
+    over = bearer(JobTokens(secrets, ttl=-1).issue(JobAccess("some-job", "ann")))
+
+    found = statuses(
+        limited.client, f"{API}/results/some-job", ADDRESS + 1, headers=over, environ_base=from_address(7)
+    )
+
+    assert found == [401] * ADDRESS + [429]
 
 
 def test_a_key_that_works_is_not_kept_out_by_others_of_its_address_and_a_guess_is(limited: Installation) -> None:
