@@ -58,6 +58,7 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # no redirects, which would be to whatever host the client has named
     db.init_app(app)
     migrate.init_app(app, db, directory=f"{__path__[0]}/migrations")
     files.init_app(app, config)

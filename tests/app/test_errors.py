@@ -100,3 +100,8 @@ def test_errors_are_problems_whatever_the_client_accepts(accept: str, any_app: F
     for path in ("/nothing", f"{API}/nothing", f"{API}/tasks"):
         answer = any_app.test_client().get(path, headers={"Accept": accept})
         assert_problem(answer, 401 if path.endswith("tasks") else 404)
+
+
+@pytest.mark.parametrize("path", [f"{API}//tasks", f"{API}/results//x?access_token=tgj_x"])
+def test_slashes_too_many_lead_nowhere(path: str, any_app: Flask) -> None:
+    assert_problem(any_app.test_client().get(path, headers={"Host": "evil.example"}), 404)
