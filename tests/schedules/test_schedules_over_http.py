@@ -115,6 +115,8 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a number for cron": ({"cron": 5}, "cron", "string"),
     "a zone that is none": ({"timezone": "Europe/Nowhere"}, "timezone", "Not a time zone"),
     "a zone that is a path": ({"timezone": "../../etc/passwd"}, "timezone", "Not a time zone"),
+    "the zone of the server": ({"timezone": "localtime"}, "timezone", "Not a time zone"),
+    "a zone that counts leap seconds": ({"timezone": "right/UTC"}, "timezone", "Not a time zone"),
     "a zone for an interval that is too short": ({"cron": ..., "every": 59}, "every", "60 s or more"),
     "an interval of zero": ({"cron": ..., "every": 0}, "every", "greater"),
     "half a second": ({"cron": ..., "every": 0.5}, "every", "integer"),

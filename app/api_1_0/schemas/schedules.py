@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api_1_0.links import result_url, schedule_url
 from app.api_1_0.schemas.times import UtcDateTime
+from app.api_1_0.zones import zone_names
 from app.jobs.fields import WholeNumber
 from libs.flask_celery import Cron, Schedule, ScheduleSource
 
@@ -45,7 +46,13 @@ def _every() -> WholeNumber:
 
 
 def _timezone() -> fields.String:
-    return fields.String(validate=validate.Length(1, 64), metadata={"examples": ["Asia/Shanghai"]})
+    return fields.String(validate=[validate.Length(1, 64), _check_zone], metadata={"examples": ["Asia/Shanghai"]})
+
+
+def _check_zone(name: str) -> None:
+    """Files beside the database's names too can be read as zones: the server's own, some that count leap seconds."""
+    if name not in zone_names():
+        raise ValidationError("Not a time zone. Give a name such as Europe/Berlin.")
 
 
 def _name(**options: Any) -> fields.String:
