@@ -38,7 +38,7 @@ def download(file: BinaryIO, stored: StoredFile, *, name: str, content_type: str
     try:
         # Preconditions come before ranges (RFC 9110, section 13.2.2), which werkzeug has the other way round.
         response.make_conditional(request.environ)
-        if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+        if response.status_code == HTTPStatus.PRECONDITION_FAILED or _is_changed_since(stored):
             raise PreconditionFailed
         if response.status_code == HTTPStatus.OK and request.method == "GET" and _is_of(response):
             _narrow(response, file, stored.size)
@@ -46,6 +46,12 @@ def download(file: BinaryIO, stored: StoredFile, *, name: str, content_type: str
         response.close()
         raise
     return response
+
+
+def _is_changed_since(stored: StoredFile) -> bool:
+    """By ``If-Unmodified-Since``, which werkzeug passes over; ``If-Match`` is stronger (RFC 9110, section 13.1.4)."""
+    date = request.if_unmodified_since
+    return date is not None and "If-Match" not in request.headers and stored.modified_at.replace(microsecond=0) > date
 
 
 def _is_of(response: Response) -> bool:

@@ -123,6 +123,7 @@ def test_a_file_of_which_one_is_sure(installation: Installation, url: str, ann: 
 
     assert get(installation, url, ann, If_Match=etag).status_code == 200
     assert_problem(get(installation, url, ann, If_Match='"another"'), 412)
+    assert_problem(get(installation, url, ann, If_Unmodified_Since="Thu, 01 Jan 1970 00:00:00 GMT"), 412)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml"])
