@@ -62,6 +62,9 @@ def read_batch(request: Request) -> BatchBody:
         )
     request.max_content_length = current_app.config["MAX_BATCH_BODY"]
     raw = request.get_data(cache=False)
+    if request.content_length not in (None, len(raw)):
+        # gunicorn ends the stream of a client that is gone as it ends any other: lines would be missing unnoticed.
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "The batch broke off before its Content-Length. Send it again.")
     if request.content_length is None:
         request.stream.read(1)  # as in json_body: a body in chunks was cut at the limit without a word
     body = BatchBody()

@@ -195,6 +195,24 @@ def test_a_body_in_chunks_that_is_too_large(installation: Installation, ann: dic
     assert_problem(answer, 413)
 
 
+def test_lines_that_break_off_are_no_batch(installation: Installation, ann: dict[str, str]) -> None:
+    kept = installation.what_is_kept()
+    sent = f"{GOOD}\n{GOOD}\n"
+
+    answer = installation.client.post(
+        BATCHES,
+        input_stream=io.BytesIO(sent.encode()),
+        environ_overrides={
+            "wsgi.input_terminated": True,
+            "CONTENT_LENGTH": str(len(sent) + 100),
+        },  # as gunicorn has it
+        headers={**ann, "Content-Type": NDJSON},
+    )
+
+    assert_problem(answer, 400)
+    assert installation.what_is_kept() == kept
+
+
 @pytest.mark.parametrize("lines", [False, True])
 def test_then_is_told_with_the_batch(installation: Installation, ann: dict[str, str], lines: bool) -> None:
     then = {"task": "batches.collect"}
