@@ -4,6 +4,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, g, json, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -41,6 +42,8 @@ def as_problem(error: Exception) -> ProblemError:
             status, detail = file_problem(error)
             away = status is HTTPStatus.SERVICE_UNAVAILABLE
             return ProblemError(status, detail, headers={"Retry-After": str(RETRY_AFTER)} if away else None)
+        case ParseException():  # while a view reads its body: a trailer that is none
+            return ProblemError(HTTPStatus.BAD_REQUEST, _DETAILS[400])
         case HTTPException():
             return _of_http_exception(error)
     return of_library(error) or ProblemError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from typing import NoReturn
 
 import pytest
 from flask import Flask, abort
 from flask.testing import FlaskClient
+from gunicorn.http.errors import InvalidHeaderName
 from sqlalchemy import text
 
 from app.api_keys import Scope, create_key
@@ -105,3 +108,27 @@ def test_errors_are_problems_whatever_the_client_accepts(accept: str, any_app: F
 @pytest.mark.parametrize("path", [f"{API}//tasks", f"{API}/results//x?access_token=tgj_x"])
 def test_slashes_too_many_lead_nowhere(path: str, any_app: Flask) -> None:
     assert_problem(any_app.test_client().get(path, headers={"Host": "evil.example"}), 404)
+
+
+class BrokenBody(io.BytesIO):
+    """A body in chunks as gunicorn gives it, whose trailer cannot be read."""
+
+    def fail(self, *_: object) -> NoReturn:
+        raise InvalidHeaderName("TRAILER")
+
+    read = readinto = readall = fail
+
+
+def test_a_body_that_gunicorn_cannot_read_is_the_clients_error(any_app: Flask) -> None:
+    with any_app.app_context():
+        key = create_key(db.session(), "ann", [Scope.SUBMIT])
+        db.session.commit()
+
+    answer = any_app.test_client().post(
+        f"{API}/tasks/maintenance.adds/jobs",
+        input_stream=BrokenBody(b"{}"),
+        environ_overrides={"wsgi.input_terminated": True},
+        headers={**bearer(key), "Content-Type": "application/json", "Transfer-Encoding": "chunked"},
+    )
+
+    assert_problem(answer, 400)
