@@ -81,13 +81,13 @@ def terms_now() -> SubmissionTerms:
     return _terms.get()
 
 
-def webhook_of_caller() -> str:
-    """A request's. What a job publishes tells nobody: a run's ``g`` has none.
+def webhook_of_caller(owner: str) -> str:
+    """A request's, for a job of its own caller. What a job publishes tells nobody: a run's ``g`` has none.
 
     Not one of the facts, which travel in the message: Celery's debug log shows its headers, and an address like that
     often is a secret. It stands in the ledger alone.
     """
-    return (g.get("webhook") or "") if has_app_context() else ""
+    return (g.get("webhook") or "") if has_app_context() and g.get("principal") == owner else ""
 
 
 def publication_of(headers: Mapping[str, Any]) -> int:
@@ -128,7 +128,7 @@ class Acceptance:
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
             *(expires_at(headers), facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
-            webhook_of_caller() if terms.webhook is None else terms.webhook,
+            webhook_of_caller(facts.owner) if terms.webhook is None else terms.webhook,
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:

@@ -169,7 +169,7 @@ class BatchFilling:
             [
                 *(channel.database, records.database, records.prefix, self._batch_id, self._attempt),
                 *(facts.owner, facts.submitted_at, terms.queue_limit, terms.owner_limit),
-                *(webhook_of_caller(), len(queues), *(queue for _, queue in queues), *arguments),
+                *(webhook_of_caller(facts.owner), len(queues), *(queue for _, queue in queues), *arguments),
             ],
         )
         if answer == CANCELLED:

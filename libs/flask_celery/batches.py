@@ -82,7 +82,7 @@ def submit_many(
         then=(then.task, then_id, copy) if then else ("", "", ""),
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
-        webhook=webhook_of_caller(),
+        webhook=webhook_of_caller(facts.owner),
     )
     submission = _Submission(celery_app, checked.items, describe, turns)
     try:

@@ -92,9 +92,9 @@ def _publish(celery_app: "FlaskCelery", schedule: Schedule, task_id: str) -> dat
 def _in_name_of(celery_app: "FlaskCelery", owner: str) -> Iterator[None]:
     """In an app context whose principal is ``owner``: fields of params may ask for it."""
     with nullcontext() if has_app_context() else celery_app.flask_app.app_context():
-        before = g.get("principal")
-        g.principal = owner
+        before, webhook = g.get("principal"), g.get("webhook")
+        g.principal, g.webhook = owner, webhook if before == owner else None
         try:
             yield
         finally:
-            g.principal = before
+            g.principal, g.webhook = before, webhook

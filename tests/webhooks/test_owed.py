@@ -14,11 +14,22 @@ from redis import Redis
 
 from app.webhooks import delivery_id_of
 from app.webhooks.delivery_log import DeliveryLog
-from libs.flask_celery import BatchItem, JobState, SubmittedJob, Then, run_again, submit_many
+from libs.flask_celery import (
+    BatchItem,
+    Cron,
+    JobState,
+    Schedule,
+    SubmittedJob,
+    Then,
+    run_again,
+    run_now,
+    submit_many,
+)
 from libs.flask_celery.context import fill_g
 
 URL = "https://example.com/x"
 OTHER_URL = "https://example.org/y"
+PARAMS = {"a": 1, "b": 2}
 
 
 @pytest.fixture
@@ -154,6 +165,22 @@ def test_the_jobs_of_a_batch_and_its_then_tell_where_it_says(
     assert backend.state_of(batch.then.task_id) is JobState.PENDING
     assert told_at(backend, batch.then.task_id) == url
     assert set(owed(backend)) == (set(ids) if url else set())
+
+
+def test_what_others_run_again_does_not_tell_them(
+    app: Flask, submit_for: Callable[..., SubmittedJob], backend: Any
+) -> None:
+    job = submit_for("ann", None).task_id
+    backend.store_result(job, 3, states.SUCCESS)
+    with app.app_context():
+        g.principal, g.webhook = "admin", URL
+        celery_app = app.extensions["celery"]
+        again = run_again(celery_app, job).task_id
+        schedule = Schedule(id="", task="maintenance.adds", timing=Cron("0 3 * * *"), params=PARAMS, owner="ann")
+        now = run_now(celery_app, schedule, by="admin").task_id
+        assert (g.principal, g.webhook) == ("admin", URL)
+
+    assert [backend.client.hget(backend.keys.ledger(found), "webhook") for found in (again, now)] == [None, None]
 
 
 def test_the_address_is_in_the_ledger_alone(app: Flask, job: str, backend: Any) -> None:
