@@ -35,6 +35,8 @@ def download(file: BinaryIO, stored: StoredFile, *, name: str, content_type: str
     # Should a browser show it all the same, it is nobody's page.
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["Accept-Ranges"] = "bytes"
+    # Browsers would reckon from Last-Modified for how long to keep it, whoever asks then and whether it is removed.
+    response.headers["Cache-Control"] = "private, no-cache"
     try:
         # Preconditions come before ranges (RFC 9110, section 13.2.2), which werkzeug has the other way round.
         response.make_conditional(request.environ)

@@ -118,6 +118,10 @@ def test_what_one_has_is_not_sent_again(installation: Installation, url: str, an
     assert get(installation, url, ann, If_None_Match='"another"').status_code == 200
 
 
+def test_what_one_has_is_asked_for_again(installation: Installation, url: str, ann: dict[str, str]) -> None:
+    assert get(installation, url, ann).headers["Cache-Control"] == "private, no-cache"
+
+
 def test_a_file_of_which_one_is_sure(installation: Installation, url: str, ann: dict[str, str]) -> None:
     etag = get(installation, url, ann).headers["ETag"]
 
