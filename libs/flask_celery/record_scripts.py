@@ -39,6 +39,14 @@ local function has_started(task_id)
   end
 end
 
+-- It is over: from now on it cannot be late for anything.
+local function forget_deadlines(task_id)
+  has_started(task_id)
+  if redis.call('HDEL', ledger, 'deadline') == 1 then
+    redis.call('ZREM', prefix .. 'taskgate-deadlines', 'end ' .. task_id, 'kill ' .. task_id)
+  end
+end
+
 -- The job is no longer one that its owner waits for, nor one to put back in its queue should its message be lost.
 local function count_out(task_id, owner)
   if redis.call('ZREM', prefix .. 'taskgate-unfinished', task_id) == 0 then return end
@@ -81,10 +89,7 @@ local function finish(task_id, record, state, ttl, keep, now, told)
   if redis.call('HDEL', ledger, 'cancel', 'fence') > 0 then
     redis.call('ZREM', prefix .. 'taskgate-terminate', task_id)
   end
-  has_started(task_id)
-  if redis.call('HDEL', ledger, 'deadline') == 1 then
-    redis.call('ZREM', prefix .. 'taskgate-deadlines', 'end ' .. task_id, 'kill ' .. task_id)
-  end
+  forget_deadlines(task_id)
   if state == 'FAILURE' and redis.call('EXISTS', message) == 1 then
     redis.call('ZADD', failed, now, task_id)
     redis.call('ZREMRANGEBYRANK', failed, 0, -100001)
@@ -200,7 +205,11 @@ if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) < tonumber(known[3] or 0) then re
 count_out(ARGV[1], known[1] or '')
 if redis.call('EXISTS', ledger) == 0 then return '' end
 local state, due = known_state(), ''
-if ARGV[7] == '1' or final[state or ''] then due = tell_batch(state, true, ttl, keep, now) end
+if ARGV[7] == '1' or final[state or ''] then
+  -- What is lost before it has started is still ended when it is late.
+  if state ~= 'PENDING' and state ~= 'RETRY' then forget_deadlines(ARGV[1]) end
+  due = tell_batch(state, true, ttl, keep, now)
+end
 if final[state or ''] then
   local told = redis.call('HMGET', ledger, 'state', 'found')
   if told[1] ~= state and told[2] ~= state then tell(ARGV[1], 'state', now, '{"state": "' .. state .. '"}') end

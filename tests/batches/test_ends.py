@@ -12,7 +12,7 @@ from celery.app.task import Context
 from flask import Flask
 from redis import Redis
 
-from libs.flask_celery import FlaskCelery, JobState, SubmittedBatch, run_again, submit_many
+from libs.flask_celery import FlaskCelery, JobState, SubmittedBatch, run_again, submit, submit_many
 from libs.flask_celery import ledger as ledger_module
 from libs.flask_celery.batch_then import submit_overdue
 from libs.flask_celery.facts import HEADER
@@ -173,6 +173,21 @@ def test_a_run_that_ends_without_a_final_state_ends_for_its_batch(celery_app: Fl
 
     assert celery_app.backend.batches.get(batch.batch_id).ready
     assert (counts(celery_app, batch), len(thens(broker))) == ({"STARTED": 1, "SUCCESS": 1}, 1)
+
+
+def test_what_has_ended_without_a_final_state_is_never_late(celery_app: FlaskCelery) -> None:
+    """Nobody would end it, nor take it off the list of those whose process is to be ended."""
+    job = submit(celery_app, ADDS, {"a": 1, "b": 2}, cancel_after=1.0, expires=60)
+    backend = celery_app.backend
+    backend.count_out(job.task_id)  # lost, and ended when its time is over
+    assert backend.client.zcard(backend.keys.deadlines) == 2
+    run = Context(id=job.task_id, task=ADDS, retries=0)
+    backend.store_state(job.task_id, None, "STARTED", request=run)
+
+    backend.let_go(run, has_ended=True)
+
+    assert backend.client.zcard(backend.keys.deadlines) == 0
+    assert backend.client.hmget(backend.keys.ledger(job.task_id), "deadline", "expires") == [None, None]
 
 
 def test_what_a_stock_worker_has_ended_is_counted_when_it_is_noticed(celery_app: FlaskCelery, broker: Redis) -> None:
