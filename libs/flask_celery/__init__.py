@@ -7,8 +7,8 @@
 from typing import TYPE_CHECKING, Any
 
 from libs.flask_celery.acceptance import FIRST_HEADER, SubmissionTerms
-from libs.flask_celery.batch_checks import RefusedItem, Turns
-from libs.flask_celery.batch_errors import (
+from libs.flask_celery.batches.checks import RefusedItem, Turns
+from libs.flask_celery.batches.errors import (
     BatchError,
     BatchInProgressError,
     CancelledBatchError,
@@ -18,15 +18,14 @@ from libs.flask_celery.batch_errors import (
     InterruptedBatchError,
     UnknownBatchError,
 )
-from libs.flask_celery.batch_filling import BatchItem
-from libs.flask_celery.batch_outcomes import Outcome
-from libs.flask_celery.batch_reading import read_batch, read_batch_jobs
-from libs.flask_celery.batch_records import BatchRecord, BatchRecords, ThenJob
-from libs.flask_celery.batch_then import Then, watched_as
-from libs.flask_celery.batches import SubmittedBatch, submit_many
+from libs.flask_celery.batches.filling import BatchItem
+from libs.flask_celery.batches.outcomes import Outcome
+from libs.flask_celery.batches.reading import read_batch, read_batch_jobs
+from libs.flask_celery.batches.records import BatchRecord, BatchRecords, ThenJob
+from libs.flask_celery.batches.submitting import SubmittedBatch, submit_many
+from libs.flask_celery.batches.then import Then, watched_as
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.completions import completions_table, forget_completions
-from libs.flask_celery.cron import Cron, CronError
 from libs.flask_celery.current_job import JobFileStore, current_job
 from libs.flask_celery.dead_letters import DeadLetter, DeadLetters
 from libs.flask_celery.describing import JobDescription, JobLimits, describe
@@ -56,22 +55,31 @@ from libs.flask_celery.errors import (
 from libs.flask_celery.factory import FlaskCelery, make_celery
 from libs.flask_celery.file_sweeper import JobFileSweep
 from libs.flask_celery.file_use import kept_files, unfinished_params
-from libs.flask_celery.firing import run_now
-from libs.flask_celery.following import JobFollowers
 from libs.flask_celery.gate import UNAVAILABLE
-from libs.flask_celery.history import EventKind, EventPage, JobEvent, JobHistory, LogLine, LogPage, StateChange
+from libs.flask_celery.history.following import JobFollowers
+from libs.flask_celery.history.history import (
+    EventKind,
+    EventPage,
+    JobEvent,
+    JobHistory,
+    LogLine,
+    LogPage,
+    StateChange,
+)
+from libs.flask_celery.history.telling import LEVELS, TellingSettings
 from libs.flask_celery.job_search import Found, Wanted, search
 from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
 from libs.flask_celery.repeat import run_again
-from libs.flask_celery.schedule import Schedule, ScheduleSource
-from libs.flask_celery.schedules import Schedules
+from libs.flask_celery.schedules.cron import Cron, CronError
+from libs.flask_celery.schedules.firing import run_now
+from libs.flask_celery.schedules.schedule import Schedule, ScheduleSource
+from libs.flask_celery.schedules.schedules import Schedules
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
-from libs.flask_celery.telling import LEVELS, TellingSettings
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
 from libs.flask_celery.window_counter import WindowCounter

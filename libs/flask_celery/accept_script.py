@@ -8,7 +8,7 @@ A job may be published more than once: each retry and each replacement (``Task.r
 *fence*. Both stand in the ledger, so that what an overtaken run says is known for what it is.
 """
 
-from libs.flask_celery.batch_scripts import FILLING
+from libs.flask_celery.batches.scripts import FILLING
 from libs.flask_celery.place_scripts import PLACES
 from libs.flask_celery.record_scripts import FINAL
 

@@ -16,8 +16,8 @@ from flask import g, has_app_context
 from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
-from libs.flask_celery.batch_errors import BatchInProgressError, CancelledBatchError
-from libs.flask_celery.batch_scripts import CANCELLED, TAKEN_OVER
+from libs.flask_celery.batches.errors import BatchInProgressError, CancelledBatchError
+from libs.flask_celery.batches.scripts import CANCELLED, TAKEN_OVER
 from libs.flask_celery.deadlines import expires_at
 from libs.flask_celery.errors import (
     AlreadySubmittedError,
@@ -42,7 +42,7 @@ _RETRIES_PER_REPLACEMENT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PlaceInBatch:
-    """Where a job stands in its batch, and which attempt fills that (``batch_scripts``)."""
+    """Where a job stands in its batch, and which attempt fills that (``batches.scripts``)."""
 
     batch_id: str
     attempt: int

@@ -21,9 +21,10 @@ from kombu.utils.encoding import bytes_to_str
 from libs.flask_celery.accept_script import OVERTAKEN
 from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
-from libs.flask_celery.batch_records import BatchRecords
+from libs.flask_celery.batches.records import BatchRecords
 from libs.flask_celery.gated_client import GatedRedis
-from libs.flask_celery.history import JobHistory
+from libs.flask_celery.history.history import JobHistory
+from libs.flask_celery.history.telling import TellingSettings, told_of_progress, told_of_state
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.ledger import LedgerMixin, now_ms
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
@@ -31,7 +32,6 @@ from libs.flask_celery.record_scripts import STORE, STORED
 from libs.flask_celery.records import JobRecords
 from libs.flask_celery.result_limits import FIELDS_LIMIT, RESULT_LIMIT, bounded_error, bounded_traceback
 from libs.flask_celery.run_times import RunTimes
-from libs.flask_celery.telling import TellingSettings, told_of_progress, told_of_state
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600

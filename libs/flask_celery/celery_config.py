@@ -92,7 +92,7 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
         # Due times that are kept, run once and not lost (see beat.py); the file of Celery's own is one beat's alone.
-        "beat_scheduler": "libs.flask_celery.beat:JobScheduler",
+        "beat_scheduler": "libs.flask_celery.schedules.beat:JobScheduler",
         # Seconds after which beat notices a change of the schedules at the latest.
         "beat_max_loop_interval": 1,
         "beat_schedule": dict(settings.schedules),

@@ -12,12 +12,12 @@ from celery._state import get_current_task
 from flask import current_app, g
 
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
-from libs.flask_celery.outlet import Outlet
+from libs.flask_celery.history.outlet import Outlet
+from libs.flask_celery.history.run_log import RunLog
+from libs.flask_celery.history.telling import encoded_line, shortened
 from libs.flask_celery.records import JobFile
 from libs.flask_celery.result_limits import check_files
-from libs.flask_celery.run_log import RunLog
 from libs.flask_celery.states import JobState
-from libs.flask_celery.telling import encoded_line, shortened
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin

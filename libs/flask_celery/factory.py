@@ -18,15 +18,15 @@ from libs.flask_celery.deadline_keeper import DeadlineKeeper
 from libs.flask_celery.delays import DelayKeeper
 from libs.flask_celery.file_sweeper import FileSweeper
 from libs.flask_celery.gate import AT_ONCE, Gate
+from libs.flask_celery.history.telling import TellingSettings
 from libs.flask_celery.lease import LeaseKeeper
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.queue_names import QueueNames
 from libs.flask_celery.reconciler import Reconciler
-from libs.flask_celery.redbeat_place import RedBeatPlace
 from libs.flask_celery.redis_checks import RedisCheck
+from libs.flask_celery.schedules.redbeat_place import RedBeatPlace
 from libs.flask_celery.shutdown import SoftShutdown
 from libs.flask_celery.task import ContextTask
-from libs.flask_celery.telling import TellingSettings
 from libs.flask_celery.terminate import Terminator
 
 

@@ -9,8 +9,8 @@ key, after the prefix                    type    holds
                                                  that counts it, what is counted of its history,
                                                  webhook, webhook_owed
 ``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
-``taskgate-events-<task_id>``            list    the newest of what has become of it (``history_scripts``)
-``taskgate-log-<task_id>``               list    the newest lines of its log (``history_scripts``)
+``taskgate-events-<task_id>``            list    the newest of what has become of it (``history.scripts``)
+``taskgate-log-<task_id>``               list    the newest lines of its log (``history.scripts``)
 ``taskgate-owner-<owner>``               zset    an owner's task ids by the time they were submitted (ms)
 ``taskgate-unfinished``                  zset    accepted and not final, by the time of submission (ms)
 ``taskgate-unfinished-by-owner``         hash    how many of them each owner has
@@ -26,7 +26,7 @@ key, after the prefix                    type    holds
                                                  application takes them from there
 ``taskgate-retired``                     zset    ledger entries by the time they may be forgotten (ms)
 ``taskgate-batch-<batch_id>``            hash    a batch: owner, submitted, total, its jobs by state, what of it
-                                                 is left (see ``batch_scripts``)
+                                                 is left (see ``batches.scripts``)
 ``taskgate-batch-jobs-<batch_id>``       zset    its task ids by their place in it
 ``taskgate-batch-others-<batch_id>``     hash    place → outcome (JSON) of the items that became no job of it
 ``taskgate-batch-then-<batch_id>``       string  the message of its ``then``, until that is submitted

@@ -11,15 +11,15 @@ from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.accept_script import ACCEPT
 from libs.flask_celery.acceptance import Acceptance, position_of, terms_now
-from libs.flask_celery.batch_then import submit_then
+from libs.flask_celery.batches.then import submit_then
 from libs.flask_celery.errors import UnknownJobError
+from libs.flask_celery.history.telling import told_of_state
 from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.record_fields import KEPT_FIELDS
 from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState, state_named
-from libs.flask_celery.telling import told_of_state
 
 #: Greater than any publication's number.
 _ANY_PUBLICATION = 10**15
@@ -104,7 +104,7 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         return keys, [task_id, self.encode(meta), *self.kept_for(), *choices, told, self.keys.prefix]
 
     def submit_then(self, batch_id: bytes) -> None:
-        """A job has ended, and with it the batch of this id, unless that is empty; see ``batch_then``."""
+        """A job has ended, and with it the batch of this id, unless that is empty; see ``batches.then``."""
         if batch_id:
             submit_then(self.app, batch_id.decode())
 

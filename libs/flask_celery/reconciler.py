@@ -11,7 +11,7 @@ from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 from sqlalchemy.exc import DBAPIError
 
-from libs.flask_celery.batch_then import submit_overdue
+from libs.flask_celery.batches.then import submit_overdue
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.completions import forget_completions
 from libs.flask_celery.lease import RENEWALS_PER_TIMEOUT

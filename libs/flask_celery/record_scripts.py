@@ -1,7 +1,7 @@
 """The Lua scripts that change what Redis holds about an accepted job, each one atomic step on the result database."""
 
-from libs.flask_celery.batch_scripts import BOOKS
-from libs.flask_celery.history_scripts import HISTORY
+from libs.flask_celery.batches.scripts import BOOKS
+from libs.flask_celery.history.scripts import HISTORY
 
 #: The states that nothing follows.
 FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"

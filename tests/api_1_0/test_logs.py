@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.flask_celery.telling import encoded_line
+from libs.flask_celery.history.telling import encoded_line
 from tests.installation import API, Installation, assert_problem
 
 

@@ -14,7 +14,7 @@ from redis import Redis
 
 from libs.flask_celery import FlaskCelery, JobState, SubmittedBatch, run_again, submit, submit_many
 from libs.flask_celery import ledger as ledger_module
-from libs.flask_celery.batch_then import submit_overdue
+from libs.flask_celery.batches.then import submit_overdue
 from libs.flask_celery.facts import HEADER
 from tests.batches.submitting import ADDS, COLLECT, adds, queued, task_ids
 
@@ -141,7 +141,7 @@ def test_the_reconciler_submits_what_a_killed_process_has_not(
 def test_a_batch_that_was_over_before_it_was_complete(
     celery_app: FlaskCelery, broker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from libs.flask_celery.batch_book import BatchBook
+    from libs.flask_celery.batches.book import BatchBook
 
     seal = BatchBook.seal
 

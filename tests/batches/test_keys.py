@@ -22,8 +22,8 @@ from libs.flask_celery import (
     submit,
     submit_many,
 )
-from libs.flask_celery.batch_filling import BatchFilling, PlacedItem
-from libs.flask_celery.batch_scripts import LEASE
+from libs.flask_celery.batches.filling import BatchFilling, PlacedItem
+from libs.flask_celery.batches.scripts import LEASE
 from libs.flask_celery.facts import SubmissionFacts
 from tests.batches.submitting import ADDS, COLLECT, adds, queued, task_ids
 from tests.conftest import RedisServer, wait_until

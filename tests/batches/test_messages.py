@@ -22,7 +22,7 @@ from libs.flask_celery import (
     submit,
     submit_many,
 )
-from libs.flask_celery.batch_filling import BatchFilling
+from libs.flask_celery.batches.filling import BatchFilling
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.reconcile_scripts import MISSING
 from tests.batches.submitting import ADDS, adds, queued, task_ids

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from libs.flask_celery import JobState, ledger
-from libs.flask_celery.batch_then import submit_overdue
+from libs.flask_celery.batches.then import submit_overdue
 from tests.conftest import wait_until
 from tests.installation import API, Installation, an_installation, assert_problem
 

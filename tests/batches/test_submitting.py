@@ -27,7 +27,7 @@ from libs.flask_celery import (
     submit,
     submit_many,
 )
-from libs.flask_celery.batch_filling import BatchFilling
+from libs.flask_celery.batches.filling import BatchFilling
 from tests.batches.submitting import ADDS, COLLECT, adds, task_ids
 
 

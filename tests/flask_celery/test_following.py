@@ -12,8 +12,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from libs.flask_celery import EventPage, FlaskCelery, JobFollowers, WatchHub
-from libs.flask_celery.history import JobHistory
-from libs.flask_celery.telling import encoded_line
+from libs.flask_celery.history.history import JobHistory
+from libs.flask_celery.history.telling import encoded_line
 from tests.conftest import RedisServer, wait_until
 
 #: Seconds. Longer than anything here takes.

@@ -20,9 +20,9 @@ from libs.flask_celery import (
     UnknownJobError,
 )
 from libs.flask_celery.acceptance import FENCE_HEADER
-from libs.flask_celery.history import JobHistory
-from libs.flask_celery.history_scripts import EVENT_BYTES, EVENTS_KEPT
-from libs.flask_celery.telling import LONGEST_LINE, encoded_line
+from libs.flask_celery.history.history import JobHistory
+from libs.flask_celery.history.scripts import EVENT_BYTES, EVENTS_KEPT
+from libs.flask_celery.history.telling import LONGEST_LINE, encoded_line
 
 ADDS = "maintenance.adds"
 

@@ -11,7 +11,7 @@ import libs.flask_celery
 from tests.conftest import ROOT
 
 MODULES = ["app", "config", "manage", "libs.flask_celery"] + [
-    f"libs.flask_celery.{module.name}" for module in pkgutil.iter_modules(libs.flask_celery.__path__)
+    module.name for module in pkgutil.walk_packages(libs.flask_celery.__path__, "libs.flask_celery.")
 ]
 
 #: Forks a process for each module, after it has imported what is not ours once for all of them.

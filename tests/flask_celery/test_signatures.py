@@ -19,9 +19,9 @@ from libs.flask_celery import ContextTask, FlaskCelery
 from libs.flask_celery.amqp import JobAMQP
 from libs.flask_celery.awaiting import OnDemandResult, OnDemandResultConsumer
 from libs.flask_celery.backend import JobBackend, JobBackendMixin, SentinelJobBackend
-from libs.flask_celery.beat import JobScheduler
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.request import JobRequest
+from libs.flask_celery.schedules.beat import JobScheduler
 from libs.flask_celery.transport import Channel, RecordingChannelMixin, SentinelChannel, SentinelTransport, Transport
 
 PAIRS = [

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from libs.flask_celery import JobRecord
-from libs.flask_celery.due_times import as_ms
-from libs.flask_celery.firing import due_task_id
+from libs.flask_celery.schedules.due_times import as_ms
+from libs.flask_celery.schedules.firing import due_task_id
 from tests.conftest import ROOT, wait_until
 from tests.installation import API, Installation, an_installation
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.flask_celery import JobProgress, JobState
-from libs.flask_celery.history import JobHistory, LogLine
+from libs.flask_celery.history.history import JobHistory, LogLine
 from tests.conftest import wait_until
 from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
 

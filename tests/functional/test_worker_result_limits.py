@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from libs.flask_celery import JobRecord, JobState
+from libs.flask_celery.history.telling import LONGEST_LINE
 from libs.flask_celery.result_limits import (
     FIELDS_LIMIT,
     LONGEST_ERROR,
     LONGEST_TRACEBACK,
     MOST_FILES,
 )
-from libs.flask_celery.telling import LONGEST_LINE
 from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
 
 LIMIT = 20_000

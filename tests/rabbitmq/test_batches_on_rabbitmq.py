@@ -9,7 +9,7 @@ import pytest
 from flask import g
 
 from libs.flask_celery import BatchItem, InterruptedBatchError, JobState, Then, submit_many
-from libs.flask_celery.batch_filling import BatchFilling, PlacedItem
+from libs.flask_celery.batches.filling import BatchFilling, PlacedItem
 from libs.flask_celery.reconcile import publish_again
 from tests.conftest import wait_until
 from tests.functional.job_runs import JobRuns, start_probe_worker

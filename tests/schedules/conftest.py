@@ -11,8 +11,8 @@ from flask import Flask
 
 from config import Config
 from libs.flask_celery import FlaskCelery, JobRecord, Schedule, Schedules
-from libs.flask_celery.beat import JobScheduler
 from libs.flask_celery.ledger import now_ms
+from libs.flask_celery.schedules.beat import JobScheduler
 from tests.conftest import built_app
 
 

@@ -12,8 +12,8 @@ from redbeat import RedBeatSchedulerEntry
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from libs.flask_celery import Cron, FlaskCelery, Schedule, Schedules
-from libs.flask_celery.beat import BATCH, JobScheduler
 from libs.flask_celery.ledger import now_ms
+from libs.flask_celery.schedules.beat import BATCH, JobScheduler
 from tests.conftest import RedisServer
 from tests.schedules.conftest import Clock
 
@@ -149,7 +149,7 @@ def test_beat_outlives_a_redis_that_is_away(
     clock.make_due(make(HOUR))
     redis_server.stop(kill=True)
     try:
-        with caplog.at_level(logging.WARNING, "libs.flask_celery.beat"):
+        with caplog.at_level(logging.WARNING, "libs.flask_celery.schedules.beat"):
             assert [beat.tick(), beat.tick()] == [1, 1]
         assert caplog.text.count("does not answer") == 1
     finally:
@@ -188,7 +188,7 @@ def test_what_was_missed_for_too_long_is_passed_over_and_that_is_said(
     made = make(every(86_400))
     due = clock.make_due(made, ago=3601)
 
-    with caplog.at_level(logging.WARNING, "libs.flask_celery.beat"):
+    with caplog.at_level(logging.WARNING, "libs.flask_celery.schedules.beat"):
         beat.tick()
 
     assert clock.jobs() == []

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.flask_celery import Cron, CronError
-from libs.flask_celery.schedule_format import as_timing, read_json, write_json
+from libs.flask_celery.schedules.stored import as_timing, read_json, write_json
 
 
 def coming(expression: str, zone: str, after: str, count: int) -> list[str]:

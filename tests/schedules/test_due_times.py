@@ -9,7 +9,7 @@ import pytest
 from celery.schedules import BaseSchedule, schedule
 
 from libs.flask_celery import Cron
-from libs.flask_celery.due_times import Turn, as_ms, first_due, next_due_times, turn_of
+from libs.flask_celery.schedules.due_times import Turn, as_ms, first_due, next_due_times, turn_of
 
 HOUR = 3_600_000
 DUE = as_ms(datetime(2026, 5, 4, 10, 0, tzinfo=UTC))

@@ -10,8 +10,8 @@ import pytest
 from celery.schedules import crontab
 
 from libs.flask_celery import Cron, FlaskCelery, Schedules, ScheduleSource
-from libs.flask_celery.beat import JobScheduler
 from libs.flask_celery.ledger import now_ms
+from libs.flask_celery.schedules.beat import JobScheduler
 from tests.schedules.conftest import Clock
 
 SUMS: dict[str, Any] = {"task": "maintenance.adds", "schedule": 60.0, "kwargs": {"a": 1, "b": 2}}

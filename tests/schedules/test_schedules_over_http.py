@@ -17,8 +17,8 @@ from app.api_keys import Scope, create_key
 from app.extensions import db
 from config import Config
 from libs.flask_celery import FlaskCelery, Schedules
-from libs.flask_celery.beat import JobScheduler
-from libs.flask_celery.schedules_in_code import install
+from libs.flask_celery.schedules.beat import JobScheduler
+from libs.flask_celery.schedules.in_code import install
 from tests.conftest import built_app
 from tests.installation import API, assert_problem, bearer
 

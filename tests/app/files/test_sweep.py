@@ -27,8 +27,8 @@ from app.files.workspace import sweep_workspaces, workspace
 from app.models import UploadedFile
 from libs.flask_celery import JobFile, JobState, kept_files
 from libs.flask_celery.facts import SubmissionFacts
+from libs.flask_celery.history.telling import told_of_state
 from libs.flask_celery.record_scripts import STORE, STORED
-from libs.flask_celery.telling import told_of_state
 from tests.app.files.conftest import Place
 
 EXPIRES = 3600

@@ -9,8 +9,8 @@ from typing import Any
 
 from celery.schedules import BaseSchedule
 
-from libs.flask_celery.due_times import as_time, first_due, next_due_times
-from libs.flask_celery.schedule_format import last_run, read_json, write_json
+from libs.flask_celery.schedules.due_times import as_time, first_due, next_due_times
+from libs.flask_celery.schedules.stored import last_run, read_json, write_json
 
 
 class ScheduleSource(StrEnum):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from flask import current_app, g
 
-from libs.flask_celery.batch_errors import ExpiredBatchError, UnknownBatchError
-from libs.flask_celery.batch_records import BatchRecord
+from libs.flask_celery.batches.errors import ExpiredBatchError, UnknownBatchError
+from libs.flask_celery.batches.records import BatchRecord
 from libs.flask_celery.errors import ExpiredJobError, UnknownJobError
 from libs.flask_celery.records import JobRecord
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from libs.flask_celery.accept_many_script import ACCEPT_MANY, ACCEPTED, OWNER_FULL, QUEUE_FULL
 from libs.flask_celery.acceptance import PlaceInBatch, under_terms, webhook_of_caller
-from libs.flask_celery.batch_errors import BatchInProgressError, CancelledBatchError
-from libs.flask_celery.batch_messages import MessageTemplate, is_regular
-from libs.flask_celery.batch_scripts import CANCELLED, FILLED
+from libs.flask_celery.batches.accept_many_script import ACCEPT_MANY, ACCEPTED, OWNER_FULL, QUEUE_FULL
+from libs.flask_celery.batches.errors import BatchInProgressError, CancelledBatchError
+from libs.flask_celery.batches.messages import MessageTemplate, is_regular
+from libs.flask_celery.batches.scripts import CANCELLED, FILLED
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.errors import FlaskCeleryError, OwnerLimitError, QueueFullError
 from libs.flask_celery.facts import SubmissionFacts

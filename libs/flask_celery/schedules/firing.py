@@ -18,7 +18,7 @@ from libs.flask_celery.acceptance import under_terms
 from libs.flask_celery.errors import UnknownJobError
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.jobs import job_spec
-from libs.flask_celery.schedule import Schedule, ScheduleSource
+from libs.flask_celery.schedules.schedule import Schedule, ScheduleSource
 from libs.flask_celery.states import JobState
 from libs.flask_celery.submit import SubmittedJob
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from celery.schedules import BaseSchedule
 
-from libs.flask_celery.due_times import first_due
 from libs.flask_celery.ledger import now_ms
-from libs.flask_celery.schedule import Schedule, ScheduleSource, read_schedule
-from libs.flask_celery.schedule_format import as_timing
-from libs.flask_celery.schedule_scripts import INSTALL
-from libs.flask_celery.schedules import UNREADABLE, ScheduleKeys
+from libs.flask_celery.schedules.due_times import first_due
+from libs.flask_celery.schedules.schedule import Schedule, ScheduleSource, read_schedule
+from libs.flask_celery.schedules.schedules import UNREADABLE, ScheduleKeys
+from libs.flask_celery.schedules.scripts import INSTALL
+from libs.flask_celery.schedules.stored import as_timing
 from libs.flask_celery.server_script import run_script
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from celery.schedules import BaseSchedule, crontab, maybe_schedule
 from redbeat.decoder import RedBeatJSONDecoder, RedBeatJSONEncoder
 
-from libs.flask_celery.cron import Cron
+from libs.flask_celery.schedules.cron import Cron
 
 _KIND = "cron"
 

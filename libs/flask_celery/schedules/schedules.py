@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
-from libs.flask_celery.due_times import as_ms
 from libs.flask_celery.errors import (
     IdempotencyConflictError,
     ScheduleChangedError,
     ScheduleLimitError,
     UnknownScheduleError,
 )
-from libs.flask_celery.schedule import Schedule, read_schedule
-from libs.flask_celery.schedule_scripts import CHANGE, CREATE, REMOVE
+from libs.flask_celery.schedules.due_times import as_ms
+from libs.flask_celery.schedules.schedule import Schedule, read_schedule
+from libs.flask_celery.schedules.scripts import CHANGE, CREATE, REMOVE
 from libs.flask_celery.server_script import run_script
 
 if TYPE_CHECKING:

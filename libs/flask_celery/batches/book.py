@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.batch_errors import BatchInProgressError, CancelledBatchError, ExpiredBatchError
-from libs.flask_celery.batch_outcomes import Describe, Outcome
-from libs.flask_celery.batch_scripts import (
+from libs.flask_celery.batches.errors import BatchInProgressError, CancelledBatchError, ExpiredBatchError
+from libs.flask_celery.batches.outcomes import Describe, Outcome
+from libs.flask_celery.batches.scripts import (
     ABANDON,
     BUSY,
     CONFLICT,

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery.schedules import BaseSchedule, schedule
 
-from libs.flask_celery.cron import Cron
+from libs.flask_celery.schedules.cron import Cron
 
 
 @dataclass(frozen=True, slots=True)

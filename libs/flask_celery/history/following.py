@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libs.flask_celery.gate import Gate
-from libs.flask_celery.history import EventPage, JobHistory
-from libs.flask_celery.history_scripts import EVENTS_KEPT
+from libs.flask_celery.history.history import EventPage, JobHistory
+from libs.flask_celery.history.scripts import EVENTS_KEPT
 from libs.flask_celery.waiters import Watch
 
 if TYPE_CHECKING:

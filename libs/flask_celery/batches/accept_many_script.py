@@ -2,7 +2,7 @@
 with what is the same for all of them done once. A test holds the two to the same outcome.
 """
 
-from libs.flask_celery.batch_scripts import FILLING
+from libs.flask_celery.batches.scripts import FILLING
 from libs.flask_celery.place_scripts import PLACES
 
 #: What became of an item.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from libs.flask_celery.errors import FlaskCeleryError
 
 if TYPE_CHECKING:
-    from libs.flask_celery.batch_outcomes import Outcome
+    from libs.flask_celery.batches.outcomes import Outcome
 
 
 class BatchError(FlaskCeleryError):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from libs.flask_celery.history_scripts import LOG, READ_EVENTS, READ_LOG
+from libs.flask_celery.history.scripts import LOG, READ_EVENTS, READ_LOG
 from libs.flask_celery.ledger import now_ms
 from libs.flask_celery.records import JobProgress, JobRecord
 from libs.flask_celery.states import JobState, state_named

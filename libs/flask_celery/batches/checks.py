@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from marshmallow import Schema
 
-from libs.flask_celery.batch_filling import BatchItem
+from libs.flask_celery.batches.filling import BatchItem
 from libs.flask_celery.errors import FlaskCeleryError
 from libs.flask_celery.jobs import JobSpec, job_spec
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.batch_cancel import cancel_jobs
-from libs.flask_celery.batch_errors import ExpiredBatchError, FinalBatchError, UnknownBatchError
-from libs.flask_celery.batch_scripts import CANCEL_BATCH, FINAL, UNKNOWN
+from libs.flask_celery.batches.cancel import cancel_jobs
+from libs.flask_celery.batches.errors import ExpiredBatchError, FinalBatchError, UnknownBatchError
+from libs.flask_celery.batches.scripts import CANCEL_BATCH, FINAL, UNKNOWN
 from libs.flask_celery.errors import ExpiredJobError, UnknownJobError
 from libs.flask_celery.records import JobRecord
 from libs.flask_celery.server_script import run_script

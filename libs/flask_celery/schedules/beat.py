@@ -15,15 +15,15 @@ from kombu.exceptions import OperationalError
 from redbeat import RedBeatScheduler
 from redis.exceptions import RedisError
 
-from libs.flask_celery.beat_lead import Lead
-from libs.flask_celery.due_times import as_time, turn_of
 from libs.flask_celery.errors import FlaskCeleryError, InvalidParamsError, UnknownTaskError
-from libs.flask_celery.firing import submit_due
 from libs.flask_celery.ledger import now_ms
-from libs.flask_celery.schedule import Schedule, read_schedule
-from libs.flask_celery.schedule_scripts import ADVANCE
-from libs.flask_celery.schedules import UNREADABLE, ScheduleKeys
-from libs.flask_celery.schedules_in_code import install
+from libs.flask_celery.schedules.due_times import as_time, turn_of
+from libs.flask_celery.schedules.firing import submit_due
+from libs.flask_celery.schedules.in_code import install
+from libs.flask_celery.schedules.lead import Lead
+from libs.flask_celery.schedules.schedule import Schedule, read_schedule
+from libs.flask_celery.schedules.schedules import UNREADABLE, ScheduleKeys
+from libs.flask_celery.schedules.scripts import ADVANCE
 from libs.flask_celery.server_script import run_script
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from kombu.utils import cached_property
 from redbeat.schedulers import RedBeatConfig
 from redis import Redis
 
-from libs.flask_celery.schedules import ScheduleKeys
+from libs.flask_celery.schedules.schedules import ScheduleKeys
 
 #: Seconds that beat waits for an answer: a Redis that is silent for longer is asked anew.
 ANSWER_TIMEOUT = 5.0

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from celery.utils import uuid
 
 from libs.flask_celery.acceptance import webhook_of_caller
-from libs.flask_celery.batch_book import BatchBook, NewBatch, Opened
-from libs.flask_celery.batch_checks import CheckedItems, RefusedItem, Turns
-from libs.flask_celery.batch_errors import EmptyBatchError, InterruptedBatchError
-from libs.flask_celery.batch_filling import BatchFilling, BatchItem, PlacedItem
-from libs.flask_celery.batch_outcomes import Describe, Outcome, describe_error
-from libs.flask_celery.batch_records import ThenJob
-from libs.flask_celery.batch_then import Then, then_message
+from libs.flask_celery.batches.book import BatchBook, NewBatch, Opened
+from libs.flask_celery.batches.checks import CheckedItems, RefusedItem, Turns
+from libs.flask_celery.batches.errors import EmptyBatchError, InterruptedBatchError
+from libs.flask_celery.batches.filling import BatchFilling, BatchItem, PlacedItem
+from libs.flask_celery.batches.outcomes import Describe, Outcome, describe_error
+from libs.flask_celery.batches.records import ThenJob
+from libs.flask_celery.batches.then import Then, then_message
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError, FlaskCeleryError
 from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.gate import UNAVAILABLE

@@ -1,0 +1,1 @@
+"""Many jobs at once: submitted, counted, followed by one more, cancelled."""

@@ -1,0 +1,1 @@
+"""What becomes of a job, as it is told to those who follow it: its events and its log."""
