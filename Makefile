@@ -7,7 +7,7 @@ TESTS ?= tests
 # One process more than there are cores, since many tests wait for a worker; each has a Redis of its own.
 PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadgroup
 
-.PHONY: help run test chaos lint format bench bench-matching bench-reconciling bench-waiting clean
+.PHONY: help run test test-long chaos lint format bench bench-matching bench-reconciling bench-waiting clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -15,8 +15,11 @@ help: ## show this
 run: $(VENV)/.runtime ## set up and start everything; Ctrl-C stops it
 	@exec $(BIN)/python manage.py up
 
-test: $(VENV)/.dev ## run every test
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
+test: $(VENV)/.dev ## run the tests, but for the long ones
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m "not long" $(TESTS)
+
+test-long: $(VENV)/.dev ## run the long tests: browsers, RabbitMQ, cut-off hosts, crowds, schemathesis, a little chaos
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m long $(TESTS)
 
 chaos: $(VENV)/.dev ## kill and freeze everything while jobs run: make chaos [SEED=1] [JOBS=10000] [SECONDS=240] [GAPS=1] [WITHOUT=lease]
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
@@ -31,7 +31,9 @@ class S3Server:
             aws_secret_access_key="a-secret",
             region_name="eu-central-1",
         )
-        self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        # moto keeps what it has for as long as the process lives, over servers that come and go.
+        with suppress(self.client.exceptions.BucketAlreadyOwnedByYou):
+            self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
 
     def settings(self, prefix: str) -> dict[str, str]:
         """Environment variables of an installation that keeps its files below the prefix."""

@@ -7,6 +7,8 @@ import pytest
 from tests.chaos.plan import make_plan
 from tests.chaos.run import run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.timeout(400)
 def test_every_promise_holds_while_everything_is_killed_and_frozen() -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from libs.flask_celery import outlet as outlet_module
+from libs.flask_celery.history import outlet as outlet_module
 from libs.flask_celery.history.outlet import Outlet
 from tests.conftest import wait_until
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from marshmallow import Schema, fields
 
-from libs.flask_celery import batch_then, current_job, job, read_batch
+from libs.flask_celery import current_job, job, read_batch
+from libs.flask_celery.batches import then as batch_then
 from tests.functional.probe_jobs import note, wait_for_go
 
 

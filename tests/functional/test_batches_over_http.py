@@ -18,6 +18,8 @@ from config import BROKER_DATABASE
 from tests.conftest import wait_until
 from tests.installation import API, ApiServer, Installation, an_installation
 
+pytestmark = pytest.mark.long
+
 BATCHES = f"{API}/batches"
 COUNT = 10_000
 

@@ -21,6 +21,8 @@ from libs.flask_celery.schedules.firing import due_task_id
 from tests.conftest import ROOT, wait_until
 from tests.installation import API, Installation, an_installation
 
+pytestmark = pytest.mark.long
+
 ADDS = {"task": "maintenance.adds", "params": {"a": 1, "b": 2}}
 
 #: Of beat's loop, in seconds.

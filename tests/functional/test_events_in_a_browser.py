@@ -15,6 +15,8 @@ from tests.conftest import wait_until
 from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
 from tests.installation import API
 
+pytestmark = pytest.mark.long
+
 CHROMIUM = Path("/usr/bin/chromium")
 
 #: What docs/http.md tells authors of pages to write, in essence. It keeps what it was told.

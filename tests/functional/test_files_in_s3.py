@@ -21,6 +21,8 @@ from tests.functional.file_traffic import MEGABYTE, api_process, byte_range, pea
 from tests.installation import API, ApiServer, Installation, an_installation, assert_problem, bearer
 from tests.s3_server import S3Server, s3_server
 
+pytestmark = pytest.mark.long
+
 SIZE = 40  # MB
 
 CATALOGUE = b"code,name,price\nA-1,Bolt,0.20\nA-2,Washer,much\n"

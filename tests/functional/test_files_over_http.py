@@ -21,6 +21,8 @@ from tests.conftest import wait_until
 from tests.functional.file_traffic import MEGABYTE, api_process, byte_range, peak_growth, pieces, upload_under_way
 from tests.installation import API, ApiServer, Installation, an_installation, assert_problem
 
+pytestmark = pytest.mark.long
+
 SIZE = 200  # MB
 
 #: MB by which an API process may grow while it takes or gives a file, however large that is.

@@ -18,6 +18,8 @@ from tests.conftest import wait_until
 from tests.functional.held_clients import Answer, HeldClients
 from tests.installation import API, ApiServer, Installation, an_installation
 
+pytestmark = pytest.mark.long
+
 #: Clients held at once on the one process.
 CROWD = 300
 

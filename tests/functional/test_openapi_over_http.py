@@ -13,6 +13,8 @@ import yaml
 
 from tests.installation import API, ApiServer, Installation, an_installation
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -62,7 +64,7 @@ def test_every_answer_conforms(installation: Installation, server: ApiServer, tm
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,
         check=False,
     )
 

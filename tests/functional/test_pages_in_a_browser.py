@@ -15,7 +15,7 @@ from tests.installation import API, Installation, an_installation
 
 CHROMIUM = shutil.which("chromium")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")]
 
 
 class EmptyPage(BaseHTTPRequestHandler):

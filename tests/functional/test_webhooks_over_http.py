@@ -20,6 +20,8 @@ from tests.conftest import Worker, wait_until
 from tests.installation import API, ApiServer, Installation, an_installation
 from tests.webhooks.receiver import Received, Receiver, a_receiver, status
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {
     "WEBHOOK_ALLOW_HTTP": "1",
     "WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",

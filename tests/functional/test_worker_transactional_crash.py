@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from app.extensions import db
 from libs.flask_celery import JobState
-from libs.flask_celery.records import JobFile, JobProgress
+from libs.flask_celery.records import JobProgress
 from tests.conftest import Worker, wait_until
 from tests.delivery.test_leases import kill_all
 from tests.functional.job_runs import JobRuns, is_sqlite, job_runs, start_probe_worker
@@ -146,7 +146,8 @@ def test_the_second_answer_is_the_first_one(
     assert record.state is JobState.SUCCESS
     assert transactional_runs.celery.AsyncResult(record.task_id).result == {"run": run, **TYPED, "pair": [1, 2]}
     assert record.progress == JobProgress(3, 3, "attached")
-    assert record.files == (JobFile("answer.txt", len(run), "text/plain"),)
+    (file,) = record.files
+    assert (file.name, file.size, file.content_type) == ("answer.txt", len(run), "text/plain")
 
 
 def test_a_frozen_worker_that_wakes_up_applies_nothing_twice(

@@ -15,6 +15,8 @@ from tests.conftest import wait_until
 from tests.functional.job_runs import JobRuns, start_probe_worker
 from tests.rabbitmq.broker_node import RabbitNode
 
+pytestmark = pytest.mark.long
+
 ADDS = "maintenance.adds"
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from libs.flask_celery import JobState
 from tests.conftest import wait_until
 from tests.functional.job_runs import LOAD_PROBES, job_runs
 from tests.rabbitmq.conftest import a_node
+
+pytestmark = pytest.mark.long
 
 #: Milliseconds, as RabbitMQ has them: the limit, and how often it looks.
 SHORT = {"consumer_timeout": 3_000, "channel_tick_interval": 1_000}

@@ -14,6 +14,8 @@ from tests.functional.job_runs import LOAD_PROBES, JobRuns, job_runs, start_prob
 from tests.installation import API
 from tests.rabbitmq.broker_node import RabbitNode
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def runs(quiet_runs: JobRuns) -> JobRuns:

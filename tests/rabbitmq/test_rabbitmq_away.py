@@ -18,6 +18,8 @@ from tests.functional.job_runs import JobRuns, start_probe_worker
 from tests.installation import API
 from tests.rabbitmq.broker_node import RabbitNode
 
+pytestmark = pytest.mark.long
+
 #: Seconds: what a client waits at most for the 503.
 LIMIT = 1.0
 CROWD = 8

@@ -16,6 +16,8 @@ from tests.conftest import Worker, wait_until
 from tests.functional.job_runs import LOAD_PROBES, JobRuns
 from tests.rabbitmq.broker_node import RabbitNode
 
+pytestmark = pytest.mark.long
+
 POOLS = ["prefork", "threads", "gevent"]
 
 #: Seconds; RabbitMQ takes a connection for dead after two of them without a word.
