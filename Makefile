@@ -40,10 +40,12 @@ bench: $(VENV)/.dev ## the measures that need no data from elsewhere
 	$(BIN)/python -m bench.matching
 	$(BIN)/python -m bench.reconciling
 	$(BIN)/python -m bench.batches
-	$(BIN)/python -m bench.waiting
+	$(BIN)/python -m bench.waiting --mode poll
+	$(BIN)/python -m bench.waiting --mode events
 
 bench-waiting: $(VENV)/.dev ## how soon 2,000 held clients have their answers, and what holding them costs
-	$(BIN)/python -m bench.waiting
+	$(BIN)/python -m bench.waiting --mode poll
+	$(BIN)/python -m bench.waiting --mode events
 
 bench-reconciling: $(VENV)/.dev ## what the reconciler and a queued job cost, with a million jobs queued
 	$(BIN)/python -m bench.reconciling
