@@ -79,12 +79,6 @@ class RedisServer:
             self.process = None
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """A module of real processes stays in one of pytest-xdist's, which starts them once for all of its tests."""
-    if "functional" in item.path.parts and item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     server = RedisServer()

@@ -1,5 +1,6 @@
 """``make_celery``: the Celery app of a Flask app."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -29,6 +30,9 @@ from libs.flask_celery.shutdown import SoftShutdown
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.terminate import Terminator
 
+#: Held by the thread that makes an app's backend.
+_FIRST_BACKEND = threading.RLock()
+
 
 class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
     """A Celery app that knows its Flask app, its deployment's queues, and what it accepts."""
@@ -49,6 +53,14 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
         """Subscribes to nothing before somebody waits."""
         result: type[AsyncResult] = self.subclass_with_self(OnDemandResult)
         return result
+
+    @property
+    def backend(self) -> Any:
+        """The one of all threads: also of those that are the first to want one, at the same time."""
+        if self._backend_cache is not None:
+            return self._backend_cache
+        with _FIRST_BACKEND:
+            return super().backend
 
     def producer_or_acquire(self, producer: Any = None) -> AbstractContextManager[Any]:
         """As Celery's, but where many clients submit at once those for whom there is no place stand in line."""

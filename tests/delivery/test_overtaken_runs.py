@@ -118,7 +118,9 @@ def test_a_retry_that_is_overtaken_is_not_published(
     assert broker.zcard("taskgate-delayed") == 0
     (tmp_path / "go 2").touch()
     wait_until(lambda: broker.zcard("taskgate-delayed") == 1)
-    assert AsyncResult(result.id, app=celery_app).state == "RETRY"
+    wait_until(
+        lambda: AsyncResult(result.id, app=celery_app).state == "RETRY", what="what is stored after the publish"
+    )
     record = celery_app.backend.records.get(result.id)
     assert record.next_run_at is not None
     assert record.retries == 0

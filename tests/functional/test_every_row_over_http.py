@@ -95,7 +95,7 @@ def bob(installation: Installation, server_url: str) -> Iterator[Caller]:
     caller.close()
 
 
-def test_tasks_and_a_job_from_submission_to_its_events(ann: Caller) -> None:
+def tasks_and_a_job_from_submission_to_its_events(ann: Caller) -> None:
     assert "maintenance.adds" in [task["name"] for task in ann("GET", "/tasks").json()["tasks"]]
     assert ann("GET", "/tasks/maintenance.adds").json()["params"]["required"] == ["a", "b"]
     submitted = ann("POST", ADDS, json={"a": 1, "b": 2}, headers={"Idempotency-Key": "row"})
@@ -119,7 +119,7 @@ def test_tasks_and_a_job_from_submission_to_its_events(ann: Caller) -> None:
     assert ann("GET", f"/jobs/{task_id}/logs").json()["lines"] == []
 
 
-def test_cancel_retry_and_dead_letters(ann: Caller) -> None:
+def cancel_retry_and_dead_letters(ann: Caller) -> None:
     later = [ann("POST", f"{ADDS}?delay=3600", json={"a": 1, "b": 1}).json()["task_id"] for _ in range(2)]
     assert ann("DELETE", f"/jobs/{later[0]}").json()["state"] == "REVOKED"
     assert ann("POST", f"/jobs/{later[1]}/cancel").json()["state"] == "REVOKED"
@@ -137,7 +137,7 @@ def test_cancel_retry_and_dead_letters(ann: Caller) -> None:
     assert dropped["dropped"] is True
 
 
-def test_files(ann: Caller) -> None:
+def files(ann: Caller) -> None:
     table = b"code,name,add_time\nA-1,bolt,2026-11-02\n,no code,2026-11-02\n"
     upload = ann("POST", "/files", files={"file": ("parts.csv", table, "text/csv")})
     file_id = upload.json()["file_id"]
@@ -153,7 +153,7 @@ def test_files(ann: Caller) -> None:
     assert ann("DELETE", f"/files/{file_id}").status_code == 204
 
 
-def test_batches(ann: Caller) -> None:
+def batches(ann: Caller) -> None:
     job = {"task": "maintenance.adds", "params": {"a": 1, "b": 2}}
     lines = "\n".join(map(json.dumps, ({"then": {"task": "batches.collect"}}, job, {"task": 1})))
     batch = ann("POST", "/batches", content=lines, headers={"Content-Type": "application/x-ndjson"})
@@ -170,7 +170,7 @@ def test_batches(ann: Caller) -> None:
         assert ann(method, path + end).json()["counts"]["REVOKED"] == 3
 
 
-def test_webhooks(ann: Caller) -> None:
+def webhooks(ann: Caller) -> None:
     first = ann("GET", "/webhooks/secret").json()["secret"]
     assert ann("POST", "/webhooks/secret/rotate").json()["secret"] != first
     told = ann("POST", "/webhooks/test", json={"url": "https://example.com/hook"})
@@ -182,7 +182,7 @@ def test_webhooks(ann: Caller) -> None:
     assert_problem(ann("POST", f"{path}/redeliver"), 409)
 
 
-def test_schedules(ann: Caller) -> None:
+def schedules(ann: Caller) -> None:
     wanted = {
         "task": "maintenance.adds",
         "params": {"a": 1, "b": 2},
@@ -199,7 +199,7 @@ def test_schedules(ann: Caller) -> None:
     assert ann("DELETE", path).status_code == 204
 
 
-def test_every_error(ann: Caller, bob: Caller, server_url: str, installation: Installation) -> None:
+def every_error(ann: Caller, bob: Caller, server_url: str, installation: Installation) -> None:
     task_id = ann("POST", f"{ADDS}?delay=3600", json={"a": 1, "b": 2}).json()["task_id"]
     ended = ann("GET", "/jobs?state=SUCCESS&limit=1").json()["jobs"][0]["task_id"]
     with httpx.Client(base_url=f"{server_url}{API}", timeout=60) as nobody:
@@ -239,14 +239,14 @@ def test_every_error(ann: Caller, bob: Caller, server_url: str, installation: In
     assert int(full.headers["Retry-After"]) > 0
 
 
-def test_pages_beside_the_contract(server_url: str) -> None:
+def pages_beside_the_contract(server_url: str) -> None:
     with httpx.Client(base_url=server_url, timeout=60) as client:
         assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
         assert client.get(f"{API}/openapi.json").json()["openapi"].startswith("3.1")
         assert client.get("/docs/").status_code == 200
 
 
-def test_without_redis_there_is_a_503_that_says_when_to_come_again(ann: Caller, installation: Installation) -> None:
+def without_redis_there_is_a_503_that_says_when_to_come_again(ann: Caller, installation: Installation) -> None:
     """Last but one: nothing answers after it. How soon is in ``test_redis_away``."""
     installation.redis.stop()
 
@@ -256,7 +256,23 @@ def test_without_redis_there_is_a_503_that_says_when_to_come_again(ann: Caller, 
         assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_every_row_has_been_called(called: set[str]) -> None:
+def every_row_has_been_called(called: set[str]) -> None:
     rows = {f"{method} {path}" for path, resource in ROUTES for method in resource.methods or ()}
 
     assert rows - called == {"POST /webhooks/deliveries/<delivery_id>/redeliver"}
+
+
+def test_every_row_and_every_error(
+    ann: Caller, bob: Caller, server_url: str, installation: Installation, called: set[str]
+) -> None:
+    """One after the other: the last step counts what those before it have called."""
+    tasks_and_a_job_from_submission_to_its_events(ann)
+    cancel_retry_and_dead_letters(ann)
+    files(ann)
+    batches(ann)
+    webhooks(ann)
+    schedules(ann)
+    every_error(ann, bob, server_url, installation)
+    pages_beside_the_contract(server_url)
+    without_redis_there_is_a_503_that_says_when_to_come_again(ann, installation)
+    every_row_has_been_called(called)
