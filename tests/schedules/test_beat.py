@@ -270,7 +270,7 @@ def test_what_is_changed_while_it_runs_stays_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Removed, paused and moved between the publish and the next due time's being written."""
-    from libs.flask_celery import beat as module
+    from libs.flask_celery.schedules import beat as module
 
     removed, paused, moved = make(HOUR), make(HOUR), make(HOUR)
     for one in (removed, paused, moved):
@@ -331,7 +331,7 @@ def test_redis_errors_of_a_publish_leave_the_due_time_as_it_is(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from libs.flask_celery import beat as module
+    from libs.flask_celery.schedules import beat as module
 
     made = make(HOUR)
     due = clock.make_due(made)
