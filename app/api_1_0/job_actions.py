@@ -6,19 +6,17 @@ from typing import Any
 from flask import current_app, request
 from flask_restful import Resource
 
+from app.api_1_0.accepted import accepted
 from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import load_body
-from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
 from app.api_1_0.queries import CancelQuery
-from app.api_1_0.retry_after import seconds_until_done
-from app.api_1_0.schemas import EmptySchema, ResultSchema, Submission, SubmittedSchema
+from app.api_1_0.schemas import EmptySchema, ResultSchema, SubmittedSchema
 from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
-from app.job_tokens import JobAccess
 from app.problem import ProblemError
-from libs.flask_celery import JobRecord, SubmissionTerms, SubmittedJob, UnknownTaskError, run_again, with_key
+from libs.flask_celery import SubmissionTerms, SubmittedJob, UnknownTaskError, run_again, with_key
 
 
 class JobCancel(Resource):  # type: ignore[misc]
@@ -72,14 +70,7 @@ class JobRetry(Resource):  # type: ignore[misc]
         record = own_record(principal, task_id)
         key = read_idempotency_key(request)
         terms = with_key(celery_app.terms, principal.name, key, ["retry", task_id])
-        submitted = run_job_again(task_id, terms)
-        headers = {
-            "Location": result_url(submitted.task_id),
-            "Retry-After": str(seconds_until_done(submitted.task)),
-        }
-        if submitted.replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return _with_token(submitted, record), HTTPStatus.ACCEPTED, headers
+        return accepted(run_job_again(task_id, terms), record.owner)
 
 
 def run_job_again(task_id: str, terms: SubmissionTerms, *, once: bool = False) -> SubmittedJob:
@@ -94,8 +85,3 @@ def run_job_again(task_id: str, terms: SubmissionTerms, *, once: bool = False) -
             HTTPStatus.CONFLICT,
             "This job's task cannot be submitted over HTTP. Run the job again that has published it.",
         ) from error
-
-
-def _with_token(job: SubmittedJob, record: JobRecord) -> Submission:
-    token = current_app.extensions["job_tokens"].issue(JobAccess(job.task_id, record.owner))
-    return Submission(job.task_id, job.task, job.state, job.submitted_at, token)

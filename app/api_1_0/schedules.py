@@ -8,24 +8,22 @@ from flask import Response, current_app, request
 from flask_restful import Resource
 from marshmallow import Schema, fields, validate
 
+from app.api_1_0.accepted import accepted
 from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import read_json_object
-from app.api_1_0.links import result_url, schedule_url
+from app.api_1_0.links import schedule_url
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.retry_after import seconds_until_done
 from app.api_1_0.schedule_bodies import changed_schedule, new_schedule
 from app.api_1_0.schemas import (
     NewScheduleSchema,
     ScheduleChangeSchema,
     SchedulePageSchema,
     ScheduleSchema,
-    Submission,
     SubmittedSchema,
 )
 from app.api_1_0.webhooks import tell_of_ends
 from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
-from app.job_tokens import JobAccess
 from app.problem import ProblemError
 from libs.flask_celery import (
     Schedule,
@@ -206,11 +204,7 @@ class ScheduleRun(Resource):  # type: ignore[misc]
             tell_of_ends(principal, None)
         celery_app = current_app.extensions["celery"]
         job = run_now(celery_app, schedule, by=principal.name, idempotency_key=read_idempotency_key(request))
-        token = current_app.extensions["job_tokens"].issue(JobAccess(job.task_id, schedule.owner))
-        headers = {"Location": result_url(job.task_id), "Retry-After": str(seconds_until_done(job.task))}
-        if job.replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return Submission(job.task_id, job.task, job.state, job.submitted_at, token), HTTPStatus.ACCEPTED, headers
+        return accepted(job, schedule.owner)
 
 
 def _schedules() -> Schedules:

@@ -7,25 +7,22 @@ from flask import Response, current_app, g, request
 from flask_restful import Resource
 from werkzeug.datastructures import ETags
 
+from app.api_1_0.accepted import accepted, where_it_is
 from app.api_1_0.idempotency import read_idempotency_key
 from app.api_1_0.json_body import read_json_object
-from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
 from app.api_1_0.ownership import own_record
 from app.api_1_0.polling import Representation, held
 from app.api_1_0.prefer import preferred_wait
 from app.api_1_0.queries import SubmitQuery
 from app.api_1_0.representing import represent
-from app.api_1_0.retry_after import seconds_until_done
-from app.api_1_0.schemas import ResultSchema, Submission, SubmittedSchema, TaskListSchema, TaskSchema
+from app.api_1_0.schemas import ResultSchema, SubmittedSchema, TaskListSchema, TaskSchema
 from app.api_1_0.webhooks import tell_of_ends
 from app.api_1_0.wishes import read_wishes
 from app.api_keys import Principal, Scope
-from app.job_tokens import JobAccess
 from libs.flask_celery import (
     UNAVAILABLE,
     ExpiredJobError,
-    SubmittedJob,
     UnknownJobError,
     describe,
     job_spec,
@@ -88,16 +85,12 @@ class TaskJobs(Resource):  # type: ignore[misc]
             **options,
         )
         g.task_id = submitted.task_id  # for the access log
-        headers = {"Location": result_url(submitted.task_id)}
-        if submitted.replayed:
-            headers["Idempotent-Replayed"] = "true"
         wait = preferred_wait(request)
         ended = _ended_within(wait, principal, submitted.task_id) if wait else None
         if ended is not None:
-            headers["Preference-Applied"] = f"wait={wait}"
+            headers = where_it_is(submitted) | {"Preference-Applied": f"wait={wait}"}
             return Response(ended.body, content_type="application/json", headers=headers)
-        headers["Retry-After"] = str(seconds_until_done(task, starts=options.get("eta")))
-        return _with_token(submitted, principal), HTTPStatus.ACCEPTED, headers
+        return accepted(submitted, principal.name, starts=options.get("eta"))
 
 
 def _ended_within(seconds: float, principal: Principal, task_id: str) -> Representation | None:
@@ -109,9 +102,3 @@ def _ended_within(seconds: float, principal: Principal, task_id: str) -> Represe
     except (UnknownJobError, ExpiredJobError, *UNAVAILABLE):
         return None  # the job has been accepted, whatever became of it or of Redis meanwhile
     return None if now.unfinished else now
-
-
-def _with_token(job: SubmittedJob, owner: Principal) -> Submission:
-    """A repeated submission is answered with a new token, which lasts from now on."""
-    token = current_app.extensions["job_tokens"].issue(JobAccess(job.task_id, owner.name))
-    return Submission(job.task_id, job.task, job.state, job.submitted_at, token)
