@@ -5,8 +5,8 @@ import re
 
 from marshmallow import ValidationError
 
-#: A time in ms and a task id.
-_POSITION = re.compile(r"([0-9]{1,15}) (.+)", re.DOTALL)
+#: What an id may be that stands beside a time in ms.
+_ANY = r".+"
 
 
 def write_cursor(position: tuple[int, str] | None) -> str | None:
@@ -16,12 +16,13 @@ def write_cursor(position: tuple[int, str] | None) -> str | None:
     return base64.urlsafe_b64encode(f"{position[0]} {position[1]}".encode()).decode()
 
 
-def read_cursor(cursor: str | None) -> tuple[int, str] | None:
-    """Raises: ValidationError."""
+def read_cursor(cursor: str | None, *, ids: str = _ANY) -> tuple[int, str] | None:
+    """The time in ms and the id, which must be as the pattern ``ids`` has it. Raises: ValidationError."""
     if cursor is None:
         return None
     try:
-        position = _POSITION.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
+        text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+        position = re.fullmatch(rf"([0-9]{{1,15}}) ({ids})", text, re.DOTALL)
     except ValueError:  # not Base64, or not UTF-8 in it
         position = None
     if position is None:

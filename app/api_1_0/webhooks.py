@@ -1,16 +1,15 @@
 """A principal's webhooks: the secret, the deliveries, a test."""
 
-import base64
-import re
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
 from flask import current_app, g, request
 from flask_restful import Resource
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 from sqlalchemy.exc import IntegrityError
 
+from app.api_1_0.cursors import read_cursor, write_cursor
 from app.api_1_0.json_body import read_json_object
 from app.api_1_0.links import delivery_url
 from app.api_1_0.operation import Operation, operation
@@ -25,8 +24,8 @@ from app.extensions import db
 from app.problem import RETRY_AFTER_FULL, ProblemError
 from app.webhooks import Delivery, FullError, SigningSecretError, UnfinishedError, Webhooks, delivery_id_of
 
-#: What a cursor holds: when the page's last delivery was made, in ms, and its id.
-_POSITION = re.compile(r"([0-9]{1,15}) (msg_[0-9a-f]{40})")
+#: The ids of deliveries, as they stand in cursors.
+_IDS = r"msg_[0-9a-f]{40}"
 
 
 class DeliveryPageQuery(Schema):
@@ -131,9 +130,9 @@ class WebhookDeliveryList(Resource):  # type: ignore[misc]
             found = _webhooks().log.get(delivery_id_of(query["task_id"]))
             own = found is not None and principal.owns(found.owner)
             return {"deliveries": [found] if own else [], "next": None}, HTTPStatus.OK
-        before = _read_cursor(query["cursor"]) if "cursor" in query else None
+        before = read_cursor(query.get("cursor"), ids=_IDS)
         page = list(islice(_webhooks().log.newest(principal.name, before=before), query["limit"]))
-        following = _write_cursor(page[-1][0], page[-1][1].id) if len(page) == query["limit"] else None
+        following = write_cursor((page[-1][0], page[-1][1].id)) if len(page) == query["limit"] else None
         return {"deliveries": [delivery for _, delivery in page], "next": following}, HTTPStatus.OK
 
 
@@ -205,17 +204,3 @@ def _full() -> ProblemError:
 
 def _unreadable(error: SigningSecretError) -> ProblemError:
     return ProblemError(HTTPStatus.CONFLICT, f"{error} POST webhooks/secret/rotate makes a new one.")
-
-
-def _write_cursor(made: int, delivery_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{made} {delivery_id}".encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[int, str]:
-    try:
-        position = _POSITION.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
-    except ValueError:  # not Base64, or not UTF-8 in it
-        position = None
-    if position is None:
-        raise ValidationError("Not a cursor that this service gave.", "cursor")
-    return int(position[1]), position[2]
