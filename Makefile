@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
-# One process more than there are cores, since many tests wait for a worker; each has a Redis of its own.
-PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadgroup
+# One process more than there are cores, since many tests wait for a worker; each has a Redis of its own. A file's
+# tests stay together: many share an installation.
+PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadfile
 
 .PHONY: help run test test-long chaos lint format bench bench-matching bench-reconciling bench-waiting clean
 

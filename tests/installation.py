@@ -39,6 +39,10 @@ from tests.conftest import NO_RATE_LIMITS, ROOT, RedisServer, Worker, built_app,
 
 API = "/api/1.0"
 
+#: For who is not to be turned away when other tests have the disk and the processor: longer than clients of the
+#: service are made to wait.
+PATIENT = {"CELERY_REDIS_SOCKET_TIMEOUT": "20", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 20}'}
+
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
@@ -158,8 +162,11 @@ class Installation:
         """Everything that a request could leave behind: Redis by key and value, rows by table, files with sizes."""
         kept: dict[str, object] = {}
         for database in (0, BROKER_DATABASE, RESULT_DATABASE):
-            with Redis.from_url(f"{self.redis.url}/{database}") as client:
-                kept |= {f"redis {database} {key!r}": client.dump(key) for key in client.scan_iter()}
+            with Redis.from_url(f"{self.redis.url}/{database}") as client, client.pipeline(transaction=False) as pipe:
+                keys = list(client.scan_iter(count=1000))
+                for key in keys:
+                    pipe.dump(key)
+                kept |= {f"redis {database} {key!r}": value for key, value in zip(keys, pipe.execute(), strict=True)}
         with self.app.app_context():
             for name, table in Base.metadata.tables.items():
                 kept[f"rows of {name}"] = db.session.scalar(select(func.count()).select_from(table))
@@ -190,8 +197,11 @@ def an_installation(folder: Path, *, testing: bool = False, **settings: str) -> 
             places = {"REDIS_URL": redis.url, "DATA_DIR": str(folder / "var")}
             for name, value in {**places, **NO_RATE_LIMITS, **settings}.items():
                 patch.setenv(name, value)
-            config = load_config()
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+            for name, value in PATIENT.items():  # what a test does from its own process is not what it is about
+                if name not in settings:
+                    patch.setenv(name, value)
+            config = load_config()
         app = stack.enter_context(built_app(replace(config, testing=testing)))
         installation = Installation(redis, app, folder, environment)
         stack.enter_context(installation.processes)

@@ -18,7 +18,7 @@ from app.job_tokens import JobAccess, JobTokens
 from app.webhooks import Attempt, DeliveryLog, DeliveryStatus
 from libs.flask_celery import BatchItem, Cron, Schedule, Schedules, submit_many
 from tests.conftest import wait_until
-from tests.installation import API, Installation, an_installation, assert_problem, bearer
+from tests.installation import API, PATIENT, Installation, an_installation, assert_problem, bearer
 
 ADDS, REFRESH = "maintenance.adds", "maintenance.refresh_onboard_table"
 ALL = [Scope.SUBMIT, Scope.READ, Scope.CANCEL]
@@ -186,8 +186,7 @@ CALLERS: dict[str, tuple[Present, Expected]] = {
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     # Nor is it about a disk that is slow to sync, which the API answers with 503.
-    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
-    with an_installation(tmp_path_factory.mktemp("matrix"), **patient) as installation:
+    with an_installation(tmp_path_factory.mktemp("matrix"), **PATIENT) as installation:
         yield installation
 
 

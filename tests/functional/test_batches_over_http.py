@@ -16,7 +16,7 @@ from redis import Redis
 
 from config import BROKER_DATABASE
 from tests.conftest import wait_until
-from tests.installation import API, ApiServer, Installation, an_installation
+from tests.installation import API, PATIENT, ApiServer, Installation, an_installation
 
 pytestmark = pytest.mark.long
 
@@ -27,8 +27,7 @@ COUNT = 10_000
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     # It is not about a disk that is slow to sync, which the API answers with 503.
-    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
-    with an_installation(tmp_path_factory.mktemp("batches"), **patient) as installation:
+    with an_installation(tmp_path_factory.mktemp("batches"), **PATIENT) as installation:
         yield installation
 
 
@@ -126,7 +125,6 @@ class Pings:
 def test_ten_thousand_jobs_to_their_then(installation: Installation, server: ApiServer, ann: dict[str, str]) -> None:
     with Redis.from_url(f"{installation.redis.url}/{BROKER_DATABASE}") as broker:
         broker.delete("default", "default:taskgate-order")
-        broker.config_set("appendfsync", "no")  # a worker has it synced four times a job, which is not the point here
     with Pings(server) as pings:
         started = time.monotonic()
         answer = send(server, ann, batch_of(COUNT, then={"task": "batches.collect"}))

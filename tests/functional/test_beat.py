@@ -19,7 +19,7 @@ from libs.flask_celery import JobRecord
 from libs.flask_celery.schedules.due_times import as_ms
 from libs.flask_celery.schedules.firing import due_task_id
 from tests.conftest import ROOT, wait_until
-from tests.installation import API, Installation, an_installation
+from tests.installation import API, PATIENT, Installation, an_installation
 
 pytestmark = pytest.mark.long
 
@@ -130,9 +130,8 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     # Not about a disk that is slow to sync, which the API answers with 503.
-    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
     beat = {"CELERY_BEAT_SCHEDULE": json.dumps(IN_CODE), "CELERY_BEAT_MAX_LOOP_INTERVAL": str(INTERVAL)}
-    settings = {"SCHEDULE_MIN_INTERVAL": "1", **beat, **patient}
+    settings = {"SCHEDULE_MIN_INTERVAL": "1", **beat, **PATIENT}
     with an_installation(Path(tmp_path_factory.mktemp("beat")), **settings) as installation:
         installation.start_worker("--pool", "threads", "--concurrency", "2")
         service = Service(installation)

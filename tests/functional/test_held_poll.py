@@ -16,7 +16,7 @@ from app.problem import RETRY_AFTER
 from libs.flask_celery.watch import PATIENCE
 from tests.conftest import wait_until
 from tests.functional.held_clients import Answer, HeldClients
-from tests.installation import API, ApiServer, Installation, an_installation
+from tests.installation import API, PATIENT, ApiServer, Installation, an_installation
 
 pytestmark = pytest.mark.long
 
@@ -27,9 +27,6 @@ CROWD = 300
 LIMIT = 1.0
 HELD = 30
 
-#: For a Redis whose disk is busy may take longer over a write than clients of the service are to wait.
-PATIENT = {"CELERY_REDIS_SOCKET_TIMEOUT": "20", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 20}'}
-
 #: Other tests may have the processor meanwhile. So beside the limit an answer may take so many times as long as the
 #: same crowd has just taken for polls that are not held. ``python -m bench.waiting`` holds 2,000 to the bare second.
 ALLOWANCE = 4
@@ -37,10 +34,7 @@ ALLOWANCE = 4
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    # What this process stores may take its time; the service keeps its own time-outs.
-    with an_installation(tmp_path_factory.mktemp("held"), **PATIENT) as installation:
-        for name in PATIENT:
-            del installation.environment[name]
+    with an_installation(tmp_path_factory.mktemp("held")) as installation:
         yield installation
 
 

@@ -14,7 +14,7 @@ import pytest
 from libs.flask_celery import JobState
 from tests.conftest import Worker, wait_until
 from tests.functional.lossy_proxy import LossyProxy, lossy_proxy
-from tests.installation import API, Installation, an_installation
+from tests.installation import API, PATIENT, Installation, an_installation
 
 pytestmark = pytest.mark.long
 
@@ -25,8 +25,7 @@ CLIENTS = 8
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     # A reply that is lost could be a 503, about a disk that is slow to sync, of which its client then knows nothing.
-    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
-    with an_installation(tmp_path_factory.mktemp("lossy"), **patient) as installation:
+    with an_installation(tmp_path_factory.mktemp("lossy"), **PATIENT) as installation:
         yield installation
 
 

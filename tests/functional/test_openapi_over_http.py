@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.installation import API, ApiServer, Installation, an_installation
+from tests.installation import API, PATIENT, ApiServer, Installation, an_installation
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -22,9 +22,8 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     # Every wait is tried, and none is waited for: WAITERS says that nobody is held.
     # Nor is it about a disk that is slow to sync, which the API answers with 503.
-    patient = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
     # Webhooks to made-up hosts are queued where nobody sends them.
-    settings = {"WAITERS": "0", "WEBHOOK_QUEUE": "unsent", **patient}
+    settings = {"WAITERS": "0", "WEBHOOK_QUEUE": "unsent", **PATIENT}
     with an_installation(tmp_path_factory.mktemp("openapi"), **settings) as installation:
         installation.start_worker("--pool", "solo")
         yield installation

@@ -13,17 +13,16 @@ from libs.flask_celery import JobState
 from libs.flask_celery.deadline_keeper import GRACE
 from tests.conftest import Worker, wait_until
 from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
-from tests.installation import API
+from tests.installation import API, PATIENT
 
 #: What looking once a second, storing and a busy machine may add, in seconds.
 MARGIN = 15.0
 
 #: It is not about a Redis that is slow to sync, which the API answers with 503.
-PATIENT = {"CELERY_REDIS_SOCKET_TIMEOUT": "10", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 10}'}
 SHORT_LEASES = {
     **PATIENT,
     "CELERY_BROKER_TRANSPORT_OPTIONS": (
-        '{"socket_timeout": 10, "visibility_timeout": 3, "unacked_restore_interval": 0.5}'
+        '{"socket_timeout": 20, "visibility_timeout": 3, "unacked_restore_interval": 0.5}'
     ),
 }
 

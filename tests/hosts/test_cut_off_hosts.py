@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.hosts.conftest import VISIBILITY_TIMEOUT, WORKERS, Hosts
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240), pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(autouse=True)
