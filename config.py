@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, quote, urlsplit
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -19,10 +19,10 @@ from marshmallow.validate import OneOf, Range, Regexp
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from libs.redis_address import RedisAddressError, checked, with_database
+
 #: A socket's path has at most 107 bytes on Linux (unix(7)); a longer one moves to a short directory.
 _LONGEST_SOCKET_PATH = 100
-
-_REDIS_SCHEMES = ("redis", "rediss", "sentinel", "redis+socket")
 
 _DEPLOYMENT = Regexp(r"[A-Za-z0-9_-]{0,32}\Z", error="Wants up to 32 letters, digits, '-' and '_'.")
 
@@ -164,6 +164,8 @@ def load_config(*, role: str = "api") -> Config:
         return Config(role=role, celery=celery, **_places(env), **others)
     except EnvError as error:
         raise ConfigError(_sentence(error)) from error
+    except RedisAddressError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _places(env: Env) -> dict[str, Any]:
@@ -178,7 +180,7 @@ def _places(env: Env) -> dict[str, Any]:
         "redis_url": redis_url,
         "redis_is_embedded": embedded,
         "broker_url": env.str("BROKER_URL", "") or with_database(redis_url, BROKER_DATABASE),
-        "result_url": _result_url(env.str("RESULT_URL", "")) or with_database(redis_url, RESULT_DATABASE),
+        "result_url": _result_url(env) or with_database(redis_url, RESULT_DATABASE),
         "database_url": _database_url(env.str("DATABASE_URL", "")) or f"sqlite:///{data_dir / 'taskgate.db'}",
         "files_url": env.str("FILES_URL", "") or (data_dir / "files").as_uri(),
     }
@@ -193,43 +195,9 @@ def embedded_redis_socket(data_dir: Path) -> Path:
     return Path(f"/tmp/taskgate-{os.getuid()}-{digest}") / "redis.sock"  # noqa: S108 - a 0700 directory of ours
 
 
-def with_database(redis_url: str, database: int) -> str:
-    """The same Redis, another database. A socket's database is its ``virtual_host`` (kombu's and Celery's form).
-
-    Raises: ConfigError for a URL that is not a Redis one.
-    """
-    hosts = redis_url.split(";")
-    parts = [_split_redis_url("REDIS_URL", host, (*_REDIS_SCHEMES, "unix")) for host in hosts]
-    first = parts[0]
-    if first.scheme in ("redis+socket", "unix"):
-        if parse_qs(first.query).keys() - {"db", "virtual_host"}:
-            # kombu reads a socket's password from there only.
-            raise ConfigError("REDIS_URL wants a socket's password before its path: redis+socket://:password@/path.")
-        # Put together by hand: geturl() drops the slashes of a scheme it does not know.
-        return f"redis+socket://{first.netloc}{first.path}?virtual_host={database}"
-    return ";".join(part._replace(path=f"/{database}").geturl() for part in parts)
-
-
-def _split_redis_url(setting: str, url: str, schemes: tuple[str, ...] = _REDIS_SCHEMES) -> SplitResult:
-    """Raises: ConfigError. The address itself is not repeated: it may hold a password."""
-    wanted = (
-        f"{setting} wants a Redis address such as redis://host:6379, rediss://host:6379, "
-        "sentinel://host:26379;sentinel://host:26379 or redis+socket:///path"
-    )
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - urllib checks it only when asked
-    except ValueError as error:
-        raise ConfigError(f"{wanted}, its special characters percent-encoded.") from error
-    if parts.scheme not in schemes:
-        raise ConfigError(f"{wanted}, not one of scheme {parts.scheme!r}.")
-    return parts
-
-
-def _result_url(url: str) -> str:
-    for host in url.split(";") if url else ():
-        _split_redis_url("RESULT_URL", host)
-    return url
+def _result_url(env: Env) -> str:
+    url = env.str("RESULT_URL", "")
+    return checked(url, setting="RESULT_URL") if url else ""
 
 
 def _database_url(url: str) -> str:

@@ -14,8 +14,9 @@ from kombu import Connection
 from redis import Redis
 
 from app import create_app
-from config import Config, ConfigError, embedded_redis_socket, load_config, with_database
+from config import Config, ConfigError, embedded_redis_socket, load_config
 from libs.local_stack import find_redis_server
+from libs.redis_address import RedisAddressError, with_database
 from tests.conftest import ROOT, wait_until
 
 NAMES = [field.name.upper() for field in fields(Config)]
@@ -284,5 +285,5 @@ def test_a_data_dir_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_with_database_refuses_what_is_not_redis() -> None:
-    with pytest.raises(ConfigError, match="REDIS_URL"):
+    with pytest.raises(RedisAddressError, match="REDIS_URL"):
         with_database("memory://", 1)

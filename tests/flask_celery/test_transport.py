@@ -13,10 +13,11 @@ from flask import g
 from kombu import Connection
 from redis.sentinel import Sentinel
 
-from config import Config, with_database
+from config import Config
 from libs.flask_celery import FlaskCelery, JobState, submit
 from libs.flask_celery import transport as our_transport
 from libs.local_stack import find_redis_server
+from libs.redis_address import with_database
 from tests.conftest import RedisServer, built_app, wait_until
 
 
