@@ -67,6 +67,6 @@ $(VENV)/.runtime: $(VENV)/bin/python requirements.txt constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt requirements-s3.txt
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt requirements-eventlet.txt requirements-s3.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
