@@ -5,11 +5,14 @@ Options on gunicorn's command line are stronger than these.
 
 import _thread
 import logging
+import os
 import re
 import resource
+import shutil
 import signal
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 from urllib.parse import unquote
 
 from gunicorn.glogging import Logger
@@ -36,8 +39,9 @@ keepalive = 5
 graceful_timeout = 30
 
 #: Heartbeat files belong in memory: a busy disk must not look like a hung worker (gunicorn's FAQ).
-if Path("/dev/shm").is_dir():  # noqa: S108
-    worker_tmp_dir = "/dev/shm"  # noqa: S108
+_in_memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+if _in_memory:
+    worker_tmp_dir = _in_memory
 
 #: There is nothing to steer that signals do not, and a socket in the home directory belongs to nobody's installation.
 control_socket_disable = True
@@ -45,6 +49,30 @@ control_socket_disable = True
 
 #: The scheme that a client names is not believed; ``TRUSTED_PROXIES`` says whose is.
 forwarded_allow_ips = ""
+
+
+_COUNTS = "taskgate-metrics-"
+
+
+def on_starting(server):
+    """Before any process imports the application: the processes count together what ``/metrics`` tells."""
+    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    # One of ours is that of the gunicorn that this one is to replace (USR2), which takes it away with it.
+    if not given or Path(given).name.startswith(_COUNTS):
+        server.counts = os.environ["PROMETHEUS_MULTIPROC_DIR"] = mkdtemp(prefix=_COUNTS, dir=_in_memory)
+
+
+def child_exit(server, worker):
+    """A process that has ended holds no requests any more. What it has counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - it reads the variable above
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """Nothing is left behind."""
+    if hasattr(server, "counts"):
+        shutil.rmtree(server.counts, ignore_errors=True)
 
 
 def post_worker_init(worker):  # gunicorn has no types

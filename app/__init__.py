@@ -12,6 +12,7 @@ from app import (
     errors,
     files,
     jobs,
+    metrics,
     rate_limits,
     request_context,
     security_headers,
@@ -95,9 +96,11 @@ def create_app(config: Config | None = None) -> Flask:
     webhooks.init_app(app, config, lambda: _secret_keys(config), api_1_0.represent_job)
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
+    metrics.init_app(app, app.extensions["job_watch"])
     rate_limits.init_app(app, config)
     app.register_blueprint(api_1_0.make_blueprint())
     app.register_blueprint(service_pages.make_blueprint())
+    app.register_blueprint(metrics.make_blueprint())
     app.register_blueprint(docs_page.make_blueprint(service_pages.DOCUMENT_URL))
     access_log.init_app(app)
     if config.trusted_proxies:

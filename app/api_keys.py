@@ -24,6 +24,7 @@ class Scope(StrEnum):
     SUBMIT = "submit"  # submit jobs, upload files
     READ = "read"  # read its principal's own jobs, results and files
     CANCEL = "cancel"  # cancel its principal's own jobs
+    METRICS = "metrics"  # read what Prometheus reads
     ADMIN = "admin"  # all of the above, for every principal's jobs, tracebacks included
 
 

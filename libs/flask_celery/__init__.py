@@ -53,6 +53,8 @@ from libs.flask_celery.errors import (
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.figures.counting import BUCKETS, Counts, RunTimes
+from libs.flask_celery.figures.reading import BrokerFigures, Figures, QueueFigures, read_figures
 from libs.flask_celery.file_sweeper import JobFileSweep
 from libs.flask_celery.file_use import kept_files, unfinished_params
 from libs.flask_celery.gate import UNAVAILABLE
@@ -108,8 +110,9 @@ __all__ = [
     # Scheduling them
     "Cron", "CronError", "Schedule", "ScheduleSource", "Schedules", "run_now",
     # Looking after them
-    "DeadLetter", "DeadLetters", "forget_completions", "kept_files", "quarantined", "release_from_quarantine",
-    "run_again", "unfinished_params",
+    "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "Figures", "QueueFigures", "RunTimes",
+    "forget_completions", "kept_files", "quarantined", "read_figures",
+    "release_from_quarantine", "run_again", "unfinished_params",
     # Doing more in the workers
     "FIRST_HEADER", "ThreadStep", "run_script",
     # Errors

@@ -105,6 +105,7 @@ if not fresh then
   return {'PUBLISHED', ''}
 end
 redis.call('HSET', ledger, 'owner', owner, 'task', task, 'submitted', submitted)
+redis.call('HINCRBY', record_prefix .. 'taskgate-counts', 'accepted\\n' .. task, 1)
 if start_by > 0 then
   redis.call('HSET', ledger, 'expires', ARGV[21])
   redis.call('ZADD', record_prefix .. 'taskgate-deadlines', start_by, 'start ' .. task_id)

@@ -21,6 +21,8 @@ key, after the prefix                    type    holds
 ``taskgate-unpublished``                 zset    jobs on their way to a broker other than Redis
 ``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
+``taskgate-counts``                      hash    what has been counted since the first job
+                                                 (``figures.counting``)
 ``taskgate-webhooks-due``                set     owners to whom webhooks are owed
 ``taskgate-webhooks-due-<owner>``        zset    their ended jobs, by the time of the end (ms); the
                                                  application takes them from there
@@ -102,6 +104,11 @@ class RecordKeys:
     def run_times(self) -> str:
         """The tasks' mean run times."""
         return f"{self.prefix}taskgate-run-times"
+
+    @property
+    def counts(self) -> str:
+        """What has been accepted and has ended, by task."""
+        return f"{self.prefix}taskgate-counts"
 
     @property
     def unpublished(self) -> str:

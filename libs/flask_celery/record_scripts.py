@@ -1,6 +1,7 @@
 """The Lua scripts that change what Redis holds about an accepted job, each one atomic step on the result database."""
 
 from libs.flask_celery.batches.scripts import BOOKS
+from libs.flask_celery.figures.counting import COUNTING
 from libs.flask_celery.history.scripts import HISTORY
 
 #: The states that nothing follows.
@@ -24,6 +25,7 @@ end
 """
     + BOOKS
     + HISTORY
+    + COUNTING
     + """
 local function known_state()
   local state = redis.call('HGET', ledger, 'state')
@@ -82,7 +84,9 @@ end
 -- Returns the batch whose `then` is to be submitted now, or ''.
 local function finish(task_id, record, state, ttl, keep, now, told)
   local due = tell_batch(state, true, ttl, keep, now)
-  local owner = redis.call('HGET', ledger, 'owner') or ''
+  local known = redis.call('HMGET', ledger, 'owner', 'task')
+  local owner = known[1] or ''
+  count_end(known[2] or '', state)
   local failed, message = prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
   count_out(task_id, owner)
   owe_webhook(task_id, owner, now)
@@ -144,6 +148,7 @@ end
 local due = ''
 if final[state] then
   local took, times = tonumber(ARGV[11]), prefix .. 'taskgate-run-times'
+  if took then count_run(ARGV[8], took) end
   if state == 'SUCCESS' and took then
     local mean = tonumber(redis.call('HGET', times, ARGV[8]) or took)
     redis.call('HSET', times, ARGV[8], whole(mean + (took - mean) / 5))

@@ -47,6 +47,8 @@ class WatchHub:
     def __init__(self, celery_app: "FlaskCelery", limit: int) -> None:
         self._celery_app = celery_app
         self._limit = limit
+        #: Told how many wait, whenever that changes.
+        self.on_change: Callable[[int], None] = lambda _: None
         self._begin()
 
     def _begin(self) -> None:
@@ -123,11 +125,13 @@ class WatchHub:
                 self._listener = _Listener(self._celery_app, self._waiters)
                 self._listener.start()
             self._listener.ring()
+            self.on_change(len(self._waiters))
         return True
 
     def _leave(self, watch: Watch) -> None:
         with self._waiters.lock:
             self._waiters.remove(watch)
+            self.on_change(len(self._waiters))
             if self._listener is not None:
                 self._listener.ring()
 

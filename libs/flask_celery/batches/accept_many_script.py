@@ -92,7 +92,7 @@ for number, items in pairs(waiting) do
 end
 
 redis.call('SELECT', record_db)
-local by_time, by_place = {}, {}
+local by_time, by_place, by_task = {}, {}, {}
 for at = 12 + queues, #ARGV - 1, 8 do
   if taken[at] then
     local id = ARGV[at + 2]
@@ -101,11 +101,15 @@ for at = 12 + queues, #ARGV - 1, 8 do
     if webhook ~= '' then redis.call('HSET', records .. 'taskgate-job-' .. id, 'webhook', webhook) end
     redis.call('SET', records .. 'taskgate-message-' .. id, ARGV[at + 7])
     redis.call('SET', records .. 'celery-task-meta-' .. id, ARGV[at + 6])
+    by_task[ARGV[at + 1]] = (by_task[ARGV[at + 1]] or 0) + 1
     table.insert(by_time, submitted)
     table.insert(by_time, id)
     table.insert(by_place, ARGV[at + 3])
     table.insert(by_place, id)
   end
+end
+for task, accepted in pairs(by_task) do
+  redis.call('HINCRBY', records .. 'taskgate-counts', 'accepted\\n' .. task, accepted)
 end
 local count = #by_time / 2
 if count > 0 then

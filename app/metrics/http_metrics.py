@@ -1,0 +1,74 @@
+"""What an API process counts about its own requests.
+
+``gunicorn.conf.py`` gives its processes a directory in memory (``PROMETHEUS_MULTIPROC_DIR``) in which each keeps its
+counts, so that whichever is asked answers for all of them, and for those that have ended.
+"""
+
+import time
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from libs.flask_celery import WatchHub
+
+#: Upper bounds in seconds: of answers from memory and from Redis, then of those that were held.
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+#: In place of the route of a request that has none, whose path is the client's own.
+_NOWHERE = "none"
+
+
+class HttpMetrics:
+    """Of one application in one process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "taskgate_http_requests",
+            "Requests answered, by route, method and status.",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "taskgate_http_request_seconds",
+            "Seconds until an answer began; held requests are held in there.",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.held = Gauge(
+            "taskgate_http_held_requests",
+            "Requests that are held: polls with wait, and streams of events.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
+    def registry(self) -> CollectorRegistry:
+        """Of all processes together, when gunicorn has several or may; else of this one."""
+        together = CollectorRegistry()
+        try:
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        except ValueError:  # there is no directory for that
+            return self._registry
+        return together
+
+
+def init_app(app: Flask, hub: WatchHub) -> None:
+    """Count the requests of ``app`` and those that ``hub`` holds."""
+    metrics = app.extensions["http_metrics"] = HttpMetrics()
+    hub.on_change = metrics.held.set
+
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    def count(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule is not None else _NOWHERE
+        method = request.method if route != _NOWHERE else ""
+        metrics.requests.labels(route, method, response.status_code).inc()
+        if "began" in g:  # not when the request could not even be parsed
+            metrics.seconds.labels(route).observe(time.perf_counter() - g.began)
+        return response
+
+    app.before_request(begin)
+    app.after_request(count)

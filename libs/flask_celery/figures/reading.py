@@ -1,0 +1,105 @@
+"""The figures of a deployment, read from Redis in three round trips whatever there is: for who watches it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kombu.utils.encoding import bytes_to_str
+
+from libs.flask_celery.broker_side import broker_channel
+from libs.flask_celery.figures.counting import Counts, read_counts
+from libs.flask_celery.place_scripts import LISTS, PLACES
+
+if TYPE_CHECKING:
+    from libs.flask_celery.claiming import ClaimingChannelMixin
+    from libs.flask_celery.factory import FlaskCelery
+
+#: KEYS: 1 unacked_index, 2 … the lists. ARGV: the prefix. Returns {held, delayed, quarantined, {length, age in ms of
+#: the next one or -1} for each list}. The order's numbers are the server's time in µs.
+_FIGURES = (
+    PLACES
+    + """
+local lists = {}
+for place = 2, #KEYS do
+  local next_one = redis.call('ZRANGE', order_of(KEYS[place]), 0, 0, 'WITHSCORES')
+  local age = next_one[2] and math.max(math.floor((now_us - tonumber(next_one[2])) / 1000), 0) or -1
+  lists[#lists + 1] = {redis.call('LLEN', KEYS[place]), age}
+end
+return {
+  redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', key('taskgate-delayed')),
+  redis.call('HLEN', key('taskgate-quarantined')), lists,
+}
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """Of one queue: jobs that wait, and for how many seconds the next one has been waiting; None when none does."""
+
+    waiting: int
+    oldest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFigures:
+    """Of a broker that is a Redis."""
+
+    queues: Mapping[str, QueueFigures] = field(default_factory=dict)
+    held: int = 0  # messages that workers have leased
+    delayed: int = 0  # jobs that wait for their time
+    quarantined: int = 0  # jobs that wait for a worker that knows their task
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """At one moment. ``broker`` is None where that is not a Redis: RabbitMQ has metrics of its own."""
+
+    counts: Counts
+    unfinished: int  # accepted and not over
+    oldest_unfinished: float | None  # submitted so many seconds ago
+    failed: int  # dead letters that are jobs
+    webhooks_owed: int  # principals to whom webhooks are owed
+    broker: BrokerFigures | None
+
+
+def read_figures(celery_app: "FlaskCelery") -> Figures:
+    """Raises: redis-py's and kombu's connection errors."""
+    keys = celery_app.backend.keys
+    with celery_app.backend.client.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.counts)
+        pipe.zcard(keys.unfinished)
+        pipe.zrange(keys.unfinished, 0, 0, withscores=True)
+        pipe.zcard(keys.failed)
+        pipe.scard(f"{keys.prefix}taskgate-webhooks-due")
+        pipe.time()
+        counted, unfinished, first, failed, owed, (seconds, micros) = pipe.execute()
+    oldest = max(seconds + micros / 1e6 - first[0][1] / 1000, 0.0) if first else None
+    with broker_channel(celery_app) as channel:
+        broker = None if channel is None else _of_broker(celery_app, channel)
+    return Figures(read_counts(counted), unfinished, oldest, failed, owed, broker)
+
+
+def _of_broker(celery_app: "FlaskCelery", channel: "ClaimingChannelMixin") -> BrokerFigures:
+    used = {bytes_to_str(each) for each in channel.plain_client.smembers(channel.prefixed(LISTS))}
+    of_lists = {each.removeprefix(channel.global_keyprefix).partition(channel.sep)[0] for each in used}
+    names = sorted(_declared(celery_app) | of_lists)
+    lists = [(name, list_name) for name in names for list_name in channel.lists_of(name)]
+    read: Any = channel.run_script(_FIGURES, [channel.lease_keys[0], *(each for _, each in lists)], [])
+    held, delayed, quarantined, found = read
+    waiting, ages = dict.fromkeys(names, 0), dict[str, float]()
+    for (name, _), (length, age) in zip(lists, found, strict=True):
+        waiting[name] += length
+        if age >= 0:
+            ages[name] = max(ages.get(name, 0.0), age / 1000)
+    logical = celery_app.queue_names.logical
+    queues = {logical(name): QueueFigures(waiting[name], ages.get(name)) for name in names}
+    return BrokerFigures(queues, held, delayed, quarantined)
+
+
+def _declared(celery_app: "FlaskCelery") -> set[str]:
+    """Physical names of those that are declared, and of those that jobs name."""
+    specs = [getattr(task, "job_spec", None) for task in celery_app.tasks.values()]
+    of_jobs = {queue for spec in specs if spec is not None for queue in (spec.queue, *spec.queues) if queue}
+    physical = celery_app.queue_names.physical
+    return {*celery_app.amqp.queues, physical(celery_app.conf.task_default_queue), *map(physical, of_jobs)}
