@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TESTS ?= tests
+TESTS ?= tests examples
 # One process more than there are cores, since many tests wait for a worker; each has a Redis of its own. A file's
 # tests stay together: many share an installation.
 PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadfile

@@ -50,13 +50,14 @@ class RedisServer:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
+        self.socket_url = f"redis+socket://{self.folder}/redis.sock"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         # Redis hands each write to the system before it answers, so a test that kills it counts on what was answered.
         # Syncing is for power cuts, which no test has, and a disk that many tests share holds it up for seconds.
         files = {"dir": self.folder, "appendonly": "yes", "appendfsync": "no", "save": ""}
-        options = {"port": self.port, "bind": "127.0.0.1", **files}
+        options = {"port": self.port, "bind": "127.0.0.1", "unixsocket": self.folder / "redis.sock", **files}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([str(find_redis_server()), *words], stdout=log, stderr=log)
