@@ -24,6 +24,7 @@ REQUEST_HEADERS = (
 
 #: What their scripts may read of our answers.
 RESPONSE_HEADERS = (
+    "Already-Running",
     "Content-Disposition",
     "Content-Location",
     "Content-Range",

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from app.problem import RETRY_AFTER, RETRY_AFTER_FULL, ProblemError
 from libs.flask_celery import (
     UNAVAILABLE,
+    AlreadyRunningError,
     BatchError,
     BatchInProgressError,
     BrokerUnavailableError,
@@ -16,6 +17,7 @@ from libs.flask_celery import (
     IdempotencyConflictError,
     InvalidParamsError,
     NotRepeatableError,
+    OccupiedTaskError,
     OwnerLimitError,
     QueueFullError,
     ScheduleChangedError,
@@ -32,6 +34,12 @@ def of_library(error: Exception) -> ProblemError | None:
     match error:
         case InvalidParamsError() | IdempotencyConflictError() | QueueFullError() | OwnerLimitError():
             return _of_refusal(error)
+        case AlreadyRunningError() | OccupiedTaskError():
+            return ProblemError(
+                HTTPStatus.CONFLICT,
+                "Another job of this task is under way, and there is one at a time. Try again when that has ended.",
+                headers={"Retry-After": str(RETRY_AFTER_FULL)},
+            )
         case BatchError():
             return _of_batch(error)
         case UnknownTaskError():

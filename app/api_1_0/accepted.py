@@ -25,4 +25,5 @@ def accepted(
 def where_it_is(job: SubmittedJob) -> dict[str, str]:
     """The headers of an answer to a submission, whatever its status."""
     replayed = {"Idempotent-Replayed": "true"} if job.replayed else {}
-    return {"Location": result_url(job.task_id), **replayed}
+    running = {"Already-Running": "true"} if job.already_running else {}
+    return {"Location": result_url(job.task_id), **replayed, **running}

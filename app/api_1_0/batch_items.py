@@ -100,4 +100,5 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     if outcome.refusal is not None:
         return {**outcome.refusal, **task_id}
     replayed = {"replayed": True} if outcome.replayed else {}
-    return {"status": HTTPStatus.ACCEPTED.value, **task_id, "state": outcome.state, **replayed}
+    running = {"already_running": True} if outcome.already_running else {}
+    return {"status": HTTPStatus.ACCEPTED.value, **task_id, "state": outcome.state, **replayed, **running}

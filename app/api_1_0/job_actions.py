@@ -54,7 +54,7 @@ class JobRetry(Resource):  # type: ignore[misc]
             {202: SubmittedSchema},
             errors=(400, 404, 409, 410, 413, 415, 422, 429, 503),
             query=ZoneQuery,
-            headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
+            headers={202: ("Location", "Retry-After", "Idempotent-Replayed", "Already-Running")},
             request_headers=("Idempotency-Key",),
             also_needs=Scope.READ,
             body=EmptySchema,

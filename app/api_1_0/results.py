@@ -21,6 +21,7 @@ from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.files import JobFiles
 from app.problem import ProblemError
+from libs.flask_celery import job_specs, remembered_job
 
 #: Jobs looked at for the newest one of a task.
 _MOST_SCANNED = 2_000
@@ -92,13 +93,17 @@ class LatestResult(Resource):  # type: ignore[misc]
                 304: ("ETag", "Retry-After"),
             },
             request_headers=("If-None-Match", "Accept-Language"),
-            description=f"For a client that has lost its id. Your newest {_MOST_SCANNED:,} jobs are looked at.",
+            description="By task, for a client that has no id. It is known for as long as its result is; of a task "
+            f"that is not unique by `owner`, when it is among your newest {_MOST_SCANNED:,} jobs.",
         )
     )
     def get(self, principal: Principal, task: str, query: dict[str, Any]) -> Response:
         """The job that was submitted last; go on polling it by its ``task_id``."""
-        newest = current_app.extensions["celery"].backend.records.newest(principal.name)
-        record = next((record for _, record in islice(newest, _MOST_SCANNED) if record.task == task), None)
+        celery_app = current_app.extensions["celery"]
+        record = remembered_job(celery_app, job_specs(celery_app).get(task), principal.name)
+        if record is None:
+            newest = celery_app.backend.records.newest(principal.name)
+            record = next((record for _, record in islice(newest, _MOST_SCANNED) if record.task == task), None)
         if record is None:
             raise ProblemError(
                 HTTPStatus.NOT_FOUND, "You have no job of this task, or none that is new enough. Submit one."

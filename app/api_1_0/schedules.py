@@ -189,7 +189,7 @@ class ScheduleRun(Resource):  # type: ignore[misc]
             {202: SubmittedSchema},
             errors=(400, 403, 404, 409, 410, 422, 429, 503),
             query=ZoneQuery,
-            headers={202: ("Location", "Retry-After", "Idempotent-Replayed")},
+            headers={202: ("Location", "Retry-After", "Idempotent-Replayed", "Already-Running")},
             request_headers=("Idempotency-Key",),
             description="Besides its due times, which stay; of one that is paused too. Those in code are an admin's "
             "to run.",

@@ -62,10 +62,15 @@ class TaskJobs(Resource):  # type: ignore[misc]
             errors=(400, 404, 409, 410, 413, 415, 422, 429, 503),
             query=SubmitQuery,
             headers={
-                200: ("Location", "Preference-Applied", "Idempotent-Replayed", "Content-Language"),
-                202: ("Location", "Retry-After", "Idempotent-Replayed"),
+                200: (
+                    *("Location", "Preference-Applied", "Idempotent-Replayed", "Already-Running"),
+                    "Content-Language",
+                ),
+                202: ("Location", "Retry-After", "Idempotent-Replayed", "Already-Running"),
             },
             request_headers=("Idempotency-Key", "Prefer", "Cancel-After", "Accept-Language"),
+            description="Of a task that is `unique`, the job that is under way already is the answer, with "
+            "`Already-Running`; 409 when it is somebody else's.",
         )
     )
     def post(self, principal: Principal, task: str, query: dict[str, Any]) -> Any:

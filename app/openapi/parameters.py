@@ -34,6 +34,10 @@ HEADERS = {
     "Content-Range": ("Which bytes these are, and of how many.", {"type": "string"}),
     "Content-Disposition": ("attachment, with the file's name.", {"type": "string"}),
     "Content-Language": ("The language of state_label.", {"type": "string", "enum": list(LANGUAGES)}),
+    "Already-Running": (
+        "No job was started: this one is under way, and there is one at a time of its task.",
+        {"type": "string", "enum": ["true"]},
+    ),
     "Idempotent-Replayed": (
         "The job was submitted before, under the same key.",
         {"type": "string", "enum": ["true"]},

@@ -82,6 +82,7 @@ from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
+from libs.flask_celery.unique import AlreadyRunningError, OccupiedTaskError, Unique, remembered_job
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
 from libs.flask_celery.window_counter import WindowCounter
@@ -115,6 +116,8 @@ __all__ = [
     "release_from_quarantine", "run_again", "unfinished_params",
     # Doing more in the workers
     "FIRST_HEADER", "ThreadStep", "run_script",
+    # One job at a time
+    "AlreadyRunningError", "OccupiedTaskError", "Unique", "remembered_job",
     # Errors
     "BatchError", "BatchInProgressError", "BrokerUnavailableError", "CancelledBatchError", "EmptyBatchError",
     "ExpiredBatchError", "FinalBatchError", "InterruptedBatchError", "UnknownBatchError",

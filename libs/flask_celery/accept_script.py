@@ -11,6 +11,7 @@ A job may be published more than once: each retry and each replacement (``Task.r
 from libs.flask_celery.batches.scripts import FILLING
 from libs.flask_celery.place_scripts import PLACES
 from libs.flask_celery.record_scripts import FINAL
+from libs.flask_celery.unique_scripts import HELD
 
 #: What ACCEPT may answer, beside what a batch answers that takes no more jobs (``batch_scripts.refusal``). The second
 #: element is a task id, or empty.
@@ -20,6 +21,8 @@ KNOWN = b"KNOWN"  # this publication is there already; nothing was pushed
 OVERTAKEN = b"OVERTAKEN"  # by a run that has been overtaken; nothing was pushed
 REPLAY = b"REPLAY"  # the idempotency key's job, submitted earlier with the same content
 CONFLICT = b"CONFLICT"  # the idempotency key's job had other content
+RUNNING = b"RUNNING"  # a job of its unique task is under way: that one
+OCCUPIED = b"OCCUPIED"  # and it is another owner's
 QUEUE_FULL = b"QUEUE_FULL"
 OWNER_FULL = b"OWNER_FULL"
 
@@ -42,12 +45,15 @@ local queue_limit, owner_limit = tonumber(ARGV[15]), tonumber(ARGV[16])
 local idempotency, fingerprint, idempotency_ttl, first = ARGV[17], ARGV[18], ARGV[19], ARGV[20]
 local start_by, end_by = tonumber(ARGV[21]), tonumber(ARGV[22])
 local batch, attempt, place_in_batch = ARGV[23], ARGV[24], ARGV[25]
-local webhook = ARGV[26]
+local webhook, unique = ARGV[26], ARGV[27]
 
 local ledger = record_prefix .. 'taskgate-job-' .. task_id
 local unfinished = record_prefix .. 'taskgate-unfinished'
 local by_owner = record_prefix .. 'taskgate-unfinished-by-owner'
 
+"""
+    + HELD
+    + """
 local queued = 0
 if queue_limit > 0 then
   redis.call('SELECT', broker_db)
@@ -67,6 +73,11 @@ if idempotency ~= '' then
     local same, id = string.sub(earlier, 1, #fingerprint) == fingerprint, string.sub(earlier, #fingerprint + 2)
     return {same and 'REPLAY' or 'CONFLICT', id}
   end
+end
+if unique ~= '' then
+  unique = record_prefix .. 'taskgate-unique-' .. unique
+  local other = other_than(task_id, ledger, owner, unique)
+  if other then return other end
 end
 if queue_limit > 0 and queued >= queue_limit then return {'QUEUE_FULL', ''} end
 if owner_limit > 0 and tonumber(redis.call('HGET', by_owner, owner) or 0) >= owner_limit then
@@ -115,6 +126,10 @@ if end_by > 0 then
   redis.call('ZADD', record_prefix .. 'taskgate-deadlines', end_by, 'end ' .. task_id)
 end
 if webhook ~= '' then redis.call('HSET', ledger, 'webhook', webhook) end
+if unique ~= '' then
+  redis.call('HSET', ledger, 'unique', ARGV[27])
+  redis.call('SET', unique, task_id)
+end
 redis.call('SET', record_prefix .. 'celery-task-meta-' .. task_id, record)
 redis.call('ZADD', record_prefix .. 'taskgate-owner-' .. owner, submitted, task_id)
 if batch ~= '' then

@@ -15,7 +15,17 @@ from typing import Any
 from flask import g, has_app_context
 from kombu.utils.json import dumps
 
-from libs.flask_celery.accept_script import ACCEPTED, CONFLICT, KNOWN, OVERTAKEN, OWNER_FULL, PUBLISHED, QUEUE_FULL
+from libs.flask_celery.accept_script import (
+    ACCEPTED,
+    CONFLICT,
+    KNOWN,
+    OCCUPIED,
+    OVERTAKEN,
+    OWNER_FULL,
+    PUBLISHED,
+    QUEUE_FULL,
+    RUNNING,
+)
 from libs.flask_celery.batches.errors import BatchInProgressError, CancelledBatchError
 from libs.flask_celery.batches.scripts import CANCELLED, TAKEN_OVER
 from libs.flask_celery.deadlines import expires_at
@@ -29,6 +39,7 @@ from libs.flask_celery.errors import (
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import compacted
 from libs.flask_celery.record_fields import pending_meta
+from libs.flask_celery.unique import UNIQUE_HEADER, AlreadyRunningError, OccupiedTaskError, claim_name
 
 #: The header with a run's fence: put in at delivery, and carried by what a run publishes in its own job's name.
 FENCE_HEADER = "taskgate_fence"
@@ -116,7 +127,7 @@ class Acceptance:
     def arguments(self, *, push: bool, broker_db: int, record_db: int, eta: float) -> list[Any]:
         """ACCEPT's, but for the broker's prefix that ends them. ``push``: with the message itself."""
         headers, terms = self.message["headers"], terms_now()
-        place = terms.batch
+        place, unique = terms.batch, headers.get(UNIQUE_HEADER)
         facts = SubmissionFacts.of_header(headers.get(HEADER))
         if facts is None:  # a message that another Celery app of this process published
             facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000)
@@ -129,13 +140,14 @@ class Acceptance:
             *(expires_at(headers), facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
             webhook_of_caller(facts.owner) if terms.webhook is None else terms.webhook,
+            claim_name(unique, headers["task"], facts.owner) if unique else "",
         ]
 
     def settle(self, answer: tuple[bytes, bytes]) -> bytes:
         """Return what ACCEPT answered when the publish may go on: ACCEPTED, PUBLISHED or KNOWN.
 
-        Raises: JobOvertaken, AlreadySubmittedError, IdempotencyConflictError, QueueFullError, OwnerLimitError,
-            BatchInProgressError, CancelledBatchError.
+        Raises: JobOvertaken, AlreadySubmittedError, AlreadyRunningError, OccupiedTaskError, IdempotencyConflictError,
+            QueueFullError, OwnerLimitError, BatchInProgressError, CancelledBatchError.
         """
         outcome, task_id = answer
         terms = terms_now()
@@ -143,6 +155,10 @@ class Acceptance:
             return outcome
         if outcome == OVERTAKEN:
             raise JobOvertaken(self.message["headers"]["id"])
+        if outcome == RUNNING:
+            raise AlreadyRunningError(task_id.decode())
+        if outcome == OCCUPIED:
+            raise OccupiedTaskError(self.message["headers"]["task"])
         if outcome == CONFLICT:
             raise IdempotencyConflictError(task_id.decode())
         if outcome == QUEUE_FULL:

@@ -23,6 +23,7 @@ from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
 from libs.flask_celery.queue_names import DeploymentQueues
 from libs.flask_celery.transport import OPTION, caught_messages
+from libs.flask_celery.unique import UNIQUE_HEADER, unique_header
 
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
@@ -36,18 +37,24 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         if app.queue_names.deployment:
             self.queues_cls = partial(DeploymentQueues, app.queue_names)
 
-    def as_task_v2(self, task_id: str, *args: Any, **kwargs: Any) -> task_message:
+    def as_task_v2(
+        self, task_id: str, name: str, args: Any = None, kwargs: Any = None, *more: Any, **options: Any
+    ) -> task_message:
         """Protocol 2's message with our headers; see :mod:`libs.flask_celery.facts`.
 
         A retry or a replacement is the same submission, so it keeps the facts it came with, and it is published by a
-        run that may have been overtaken, so it carries the run's fence. Anything else has its caller's facts.
+        run that may have been overtaken, so it carries the run's fence. Anything else has its caller's facts, and
+        says of what it is to be the only job.
         """
-        message = super().as_task_v2(task_id, *args, **kwargs)
+        message = super().as_task_v2(task_id, name, args, kwargs, *more, **options)
         if message.headers["expires"]:
             message.headers["expires"] = with_zone(message.headers["expires"], self.app.timezone)
         request = getattr(current_task, "request", None) if current_task else None
         if request is None or getattr(request, "id", None) != task_id:
             message.headers[HEADER] = SubmissionFacts.of_caller().to_header()
+            unique = unique_header(getattr(self.app.tasks.get(name), "job_spec", None), args, kwargs)
+            if unique is not None:
+                message.headers[UNIQUE_HEADER] = unique
             return message
         facts = SubmissionFacts.of_header(getattr(request, HEADER, None)) or SubmissionFacts.of_caller()
         message.headers[HEADER] = facts.to_header()

@@ -9,6 +9,7 @@ from celery import Celery, shared_task
 from marshmallow import Schema, ValidationError
 
 from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
+from libs.flask_celery.unique import Unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class JobSpec:
     example: Mapping[str, Any] | None
     argument_names: tuple[str, ...]
     queues: tuple[str, ...] = ()  # that may be chosen instead
+    unique: Unique | None = None  # among which of its jobs one at a time is under way
 
     @property
     def summary(self) -> str:
@@ -61,6 +63,7 @@ def job(
     queues: Sequence[str] = (),
     example: Mapping[str, Any] | None = None,
     transactional: bool = False,
+    unique: str | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a task that clients may submit.
@@ -72,10 +75,16 @@ def job(
         queues: other queues that whoever submits it may choose.
         example: params to show in the API's documentation.
         transactional: apply the job's database work exactly once, however often the job is delivered.
+        unique: one job at a time: of each owner ("owner"), of each owner with the same params ("params"), or of all
+            ("task"). Whoever submits another one meanwhile is answered with the one that is under way (``unique``).
         options: any option of Celery's ``shared_task`` (``time_limit``, ``bind``, ``max_retries``, …).
 
     The function's docstring is its description in the API. The decorated function can still be called directly.
+    Raises: ValueError for another ``unique``, and for one that is acknowledged before it runs: nobody would know then
+        whether it still does.
     """
+    if unique is not None and options.get("acks_late") is False:
+        raise ValueError(f"{name} is unique, so it cannot have acks_late=False.")
 
     def declare(function: Callable[..., Any]) -> Any:
         names = [parameter.name for parameter in inspect.signature(function).parameters.values()]
@@ -86,6 +95,7 @@ def job(
             queue=queue,
             queues=tuple(queues),
             example=example,
+            unique=None if unique is None else Unique(unique),
             argument_names=tuple(names[1:] if options.get("bind") else names),
         )
         # Celery compares a publish with the function's arguments, which are not what clients send where a field has

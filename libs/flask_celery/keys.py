@@ -7,7 +7,7 @@ key, after the prefix                    type    holds
 ``taskgate-job-<task_id>``               hash    the ledger: state, owner, task, submitted, cancel,
                                                  publication, fence, expires, deadline, the batch
                                                  that counts it, what is counted of its history,
-                                                 webhook, webhook_owed
+                                                 webhook, webhook_owed, the claim of a unique task's job
 ``taskgate-message-<task_id>``           string  a copy of the job's message (``message_copy``)
 ``taskgate-events-<task_id>``            list    the newest of what has become of it (``history.scripts``)
 ``taskgate-log-<task_id>``               list    the newest lines of its log (``history.scripts``)
@@ -20,6 +20,7 @@ key, after the prefix                    type    holds
                                                  (ms) at which the job is late for it (``deadlines``)
 ``taskgate-unpublished``                 zset    jobs on their way to a broker other than Redis
 ``taskgate-idempotency-<digest>``        string  ``<fingerprint> <task_id>`` of an idempotency key
+``taskgate-unique-<claim>``               string  the newest job under a claim (``unique``)
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
 ``taskgate-counts``                      hash    what has been counted since the first job
                                                  (``figures.counting``)
@@ -94,6 +95,10 @@ class RecordKeys:
     def idempotency(self, name: str) -> str:
         """What was submitted under an idempotency key; ``name`` is the digest of its owner and the key."""
         return f"{self.prefix}taskgate-idempotency-{name}"
+
+    def unique(self, claim: str) -> str:
+        """The newest job of a unique task, by the claim that all such jobs have."""
+        return f"{self.prefix}taskgate-unique-{claim}"
 
     @property
     def deadlines(self) -> str:

@@ -3,6 +3,7 @@
 from libs.flask_celery.batches.scripts import BOOKS
 from libs.flask_celery.figures.counting import COUNTING
 from libs.flask_celery.history.scripts import HISTORY
+from libs.flask_celery.unique_scripts import KEPT
 
 #: The states that nothing follows.
 FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"
@@ -26,6 +27,7 @@ end
     + BOOKS
     + HISTORY
     + COUNTING
+    + KEPT
     + """
 local function known_state()
   local state = redis.call('HGET', ledger, 'state')
@@ -84,10 +86,9 @@ end
 -- Returns the batch whose `then` is to be submitted now, or ''.
 local function finish(task_id, record, state, ttl, keep, now, told)
   local due = tell_batch(state, true, ttl, keep, now)
-  local known = redis.call('HMGET', ledger, 'owner', 'task')
-  local owner = known[1] or ''
-  count_end(known[2] or '', state)
-  local failed, message = prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
+  local known = redis.call('HMGET', ledger, 'owner', 'unique', 'task')
+  local owner, failed, message = known[1] or '', prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
+  count_end(known[3] or '', state)
   count_out(task_id, owner)
   owe_webhook(task_id, owner, now)
   if redis.call('HDEL', ledger, 'cancel', 'fence') > 0 then
@@ -102,6 +103,7 @@ local function finish(task_id, record, state, ttl, keep, now, told)
     redis.call('SET', meta, record, 'EX', ttl)
     -- What failed can be run again for as long as it is listed.
     redis.call('PEXPIRE', message, state == 'FAILURE' and keep or ttl * 1000)
+    keep_claim(task_id, known[2], ttl * 1000)
     retire(task_id, owner, keep, now)
   else
     redis.call('SET', meta, record)
@@ -203,7 +205,7 @@ return {'REQUESTED', state, ''}
 LET_GO = (
     _RECORDS
     + """
-local known = redis.call('HMGET', ledger, 'owner', 'publication', 'fence')
+local known = redis.call('HMGET', ledger, 'owner', 'publication', 'fence', 'unique')
 local ttl, keep, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 if tonumber(ARGV[2]) < tonumber(known[2] or 0) then return '' end
 if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) < tonumber(known[3] or 0) then return '' end
@@ -225,6 +227,7 @@ for _, name in ipairs({'celery-task-meta-', 'taskgate-message-', 'taskgate-event
   local kept = prefix .. name .. ARGV[1]
   if redis.call('PTTL', kept) == -1 then redis.call('PEXPIRE', kept, keep) end
 end
+keep_claim(ARGV[1], known[4], keep)
 retire(ARGV[1], known[1] or '', keep, now)
 return due
 """
@@ -237,6 +240,7 @@ WITHDRAW = (
     _RECORDS
     + """
 local owner = redis.call('HGET', ledger, 'owner') or ''
+keep_claim(ARGV[1], redis.call('HGET', ledger, 'unique'), 0)
 leave_batch(ARGV[1])
 count_out(ARGV[1], owner)
 redis.call('ZREM', prefix .. 'taskgate-owner-' .. owner, ARGV[1])

@@ -15,6 +15,7 @@ from libs.flask_celery.message_copy import body_of, expanded
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState
 from libs.flask_celery.submit import SubmittedJob, submitted_earlier
+from libs.flask_celery.unique import AlreadyRunningError
 
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
@@ -43,11 +44,13 @@ def run_again(
     runs at once, and does not expire. When it had failed, it is no dead letter any more.
 
     Args:
-        once: when it has been run again already in this way, that is the job meant.
+        once: when it has been run again already in this way, that is the job meant. Else another job of a unique
+            task, under way, is the one meant.
         terms: what must hold for it to be accepted.
         declared: only when its task is one of those that clients may submit.
 
-    Raises: UnknownTaskError, UnknownJobError, UnfinishedJobError, NotRepeatableError, and as ``submit``.
+    Raises: UnknownTaskError, UnknownJobError, UnfinishedJobError, NotRepeatableError, and as ``submit``;
+        AlreadyRunningError with ``once``.
     """
     backend = celery_app.backend
     if not backend.state_of(task_id).ready:
@@ -83,8 +86,11 @@ def run_again(
                 headers={HEADER: facts.to_header()},
             )
     except AlreadySubmittedError as earlier:
-        backend.client.zrem(backend.keys.failed, task_id)
-        return submitted_earlier(celery_app, headers["task"], earlier.task_id)
+        if not isinstance(earlier, AlreadyRunningError):
+            backend.client.zrem(backend.keys.failed, task_id)
+        elif once:
+            raise
+        return submitted_earlier(celery_app, headers["task"], earlier)
     backend.client.zrem(backend.keys.failed, task_id)
     _tell_the_old_one(backend, task_id, new_id)
     submitted_at = datetime.fromtimestamp(facts.submitted_at / 1000, tz=UTC)

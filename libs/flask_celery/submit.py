@@ -16,6 +16,7 @@ from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.states import JobState
+from libs.flask_celery.unique import AlreadyRunningError
 
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
@@ -30,6 +31,7 @@ class SubmittedJob:
     state: JobState
     submitted_at: datetime
     replayed: bool = False  # accepted earlier, under the same idempotency key
+    already_running: bool = False  # another one, of a task that is unique
 
 
 def submit(
@@ -52,8 +54,8 @@ def submit(
         cancel_after: seconds after which the job is cancelled when it has not ended.
         options: publish options of ``Task.apply_async``.
 
-    Raises: UnknownTaskError, InvalidParamsError, IdempotencyConflictError, QueueFullError, OwnerLimitError: nothing
-            was published.
+    Raises: UnknownTaskError, InvalidParamsError, IdempotencyConflictError, OccupiedTaskError, QueueFullError,
+            OwnerLimitError: nothing was published.
         ExpiredJobError: the idempotency key's job is over and its result has expired.
         BrokerUnavailableError: no answer in time; the job may have been accepted if only the reply was lost.
     """
@@ -68,7 +70,7 @@ def submit(
         with under_terms(terms):
             publish_job(celery_app.tasks[task], body, task_id, facts, **options)
     except AlreadySubmittedError as earlier:
-        return submitted_earlier(celery_app, task, earlier.task_id)
+        return submitted_earlier(celery_app, task, earlier)
     except UNAVAILABLE as error:
         raise BrokerUnavailableError("The job queue did not answer in time.") from error
     return SubmittedJob(task_id, task, JobState.PENDING, time_of(facts.submitted_at))
@@ -97,13 +99,20 @@ def with_key(terms: SubmissionTerms, owner: str, key: str | None, submission: An
     return replace(terms, idempotency=digest(f"{owner}\n{key}"), fingerprint=fingerprint)
 
 
-def submitted_earlier(celery_app: "FlaskCelery", task: str, task_id: str) -> SubmittedJob:
-    """The job of an idempotency key as it is now. Raises: ExpiredJobError, BrokerUnavailableError."""
+def submitted_earlier(celery_app: "FlaskCelery", task: str, earlier: AlreadySubmittedError) -> SubmittedJob:
+    """The job of an idempotency key, or the one that is under way of a unique task, as it is now.
+
+    Raises: ExpiredJobError, BrokerUnavailableError.
+    """
     try:
-        record = celery_app.backend.records.get(task_id)
+        record = celery_app.backend.records.get(earlier.task_id)
     except UNAVAILABLE as error:
         raise BrokerUnavailableError("The job queue did not answer in time.") from error
-    return SubmittedJob(task_id, task, record.state, record.submitted_at or datetime.now(UTC), replayed=True)
+    running = isinstance(earlier, AlreadyRunningError)
+    submitted_at = record.submitted_at or datetime.now(UTC)
+    return SubmittedJob(
+        earlier.task_id, task, record.state, submitted_at, replayed=not running, already_running=running
+    )
 
 
 def digest(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The Celery app of the test's application, and tasks that only this test's applications have."""
+"""The Celery app of the test's application, tasks that only it has, and an installation of unique jobs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 from celery import _state
 from flask import Flask
+from redis import Redis
 
 from libs.flask_celery import FlaskCelery
+from tests.functional.job_runs import JobRuns, job_runs
 
 
 @pytest.fixture
@@ -24,3 +26,18 @@ def own_tasks() -> Iterator[None]:
     yield
     _state._on_app_finalizers.clear()
     _state._on_app_finalizers |= before
+
+
+@pytest.fixture(scope="module")
+def unique_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
+    """Without a worker: each test ends jobs as it wants."""
+    with job_runs(tmp_path_factory.mktemp("unique"), OWNER_LIMIT="20") as runs:
+        yield runs
+
+
+@pytest.fixture
+def runs(unique_runs: JobRuns) -> JobRuns:
+    """On an empty Redis."""
+    with Redis.from_url(unique_runs.installation.redis.url) as client:
+        client.flushall()
+    return unique_runs

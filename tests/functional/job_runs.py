@@ -29,6 +29,7 @@ PROBES = (
     "tests.functional.large_jobs",
     "tests.rabbitmq.retrying_jobs",
     "tests.functional.batch_jobs",
+    "tests.functional.unique_jobs",
 )
 
 LOAD_PROBES = ("-I", ",".join(PROBES))

@@ -42,6 +42,9 @@ class OutcomeSchema(Schema):
     task_id = fields.String()
     state = fields.Enum(JobState, by_value=True)
     replayed = fields.Boolean(metadata={"description": "Submitted earlier, under its own idempotency_key."})
+    already_running = fields.Boolean(
+        metadata={"description": "Under way already; there is one at a time of its task."}
+    )
     title = fields.String()
     detail = fields.String()
     errors = fields.Dict(keys=fields.String())

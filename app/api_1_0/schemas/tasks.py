@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from app.api_1_0.links import submit_url, task_url
 from app.json_schema import params_schema
-from libs.flask_celery import JobDescription
+from libs.flask_celery import JobDescription, Unique
 
 
 class LimitsSchema(Schema):
@@ -39,6 +39,17 @@ class TaskSchema(Schema):
     queue = fields.String(required=True, metadata={"description": "Where it waits."})
     queues = fields.List(
         fields.String(), required=True, metadata={"description": "What `queue` of a submission may say."}
+    )
+    unique = fields.Enum(
+        Unique,
+        by_value=True,
+        attribute="spec.unique",
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "One job at a time is under way: of each `owner`, of each owner with the same `params`, "
+            "or of the `task` for all. Another one submitted meanwhile is answered with it."
+        },
     )
     limits = fields.Nested(LimitsSchema, required=True)
     params = fields.Method("get_params", metadata={"type": "object", "description": "JSON Schema of the params."})

@@ -20,7 +20,13 @@ def adds(a: int, b: int) -> int:
     return a + b
 
 
-@job("maintenance.refresh_onboard_table", params=RefreshParams, soft_time_limit=3300, time_limit=3600)
+@job(
+    "maintenance.refresh_onboard_table",
+    params=RefreshParams,
+    unique="owner",
+    soft_time_limit=3300,
+    time_limit=3600,
+)
 def refresh_onboard_table(file_id: str, add_time: datetime | None = None) -> dict[str, Any]:
     """Bring an uploaded catalogue of parts into the onboard table.
 

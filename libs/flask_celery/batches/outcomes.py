@@ -22,10 +22,16 @@ class Outcome:
     state: JobState | None = None
     refusal: Mapping[str, Any] | None = None
     replayed: bool = False  # accepted earlier and elsewhere, under the item's own idempotency key
+    already_running: bool = False  # accepted earlier and elsewhere, of a task that is unique
+
+    @property
+    def is_of_batch(self) -> bool:
+        """Whether it is a job of the batch."""
+        return self.refusal is None and not (self.replayed or self.already_running)
 
     def to_json(self) -> str:
         """As it is kept."""
-        kept = {"task_id": self.task_id, "state": self.state, "refusal": self.refusal, "replayed": self.replayed}
+        kept = {name: getattr(self, name) for name in self.__slots__}
         return json.dumps({name: value for name, value in kept.items() if value})
 
     @classmethod

@@ -118,9 +118,7 @@ class _Submission:
             if not opened.jobs and all(outcome.refusal is not None for outcome in outcomes.values()):
                 self._book.abandon(opened)
                 raise EmptyBatchError([outcomes[place] for place in range(new.total)], self._reasons)
-            members = {
-                place for place, outcome in outcomes.items() if outcome.refusal is None and not outcome.replayed
-            }
+            members = {place for place, outcome in outcomes.items() if outcome.is_of_batch}
             self._book.seal(opened, {place: outcomes[place] for place in outcomes.keys() - members})
         except UNAVAILABLE as error:
             away = self._describe(BrokerUnavailableError("The job queue did not answer in time."))
@@ -165,10 +163,12 @@ class _Submission:
             return self._refused(refusal)
         item = self._items[place]
         try:
-            earlier = submitted_earlier(self._app, getattr(item, "task", ""), refusal.task_id)
+            earlier = submitted_earlier(self._app, getattr(item, "task", ""), refusal)
         except FlaskCeleryError as error:
             return self._refused(error)
-        return Outcome(earlier.task_id, earlier.state, replayed=True)
+        return Outcome(
+            earlier.task_id, earlier.state, replayed=earlier.replayed, already_running=earlier.already_running
+        )
 
     def _refused(self, error: Exception) -> Outcome:
         self._reasons.append(error)

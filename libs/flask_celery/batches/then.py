@@ -56,6 +56,8 @@ def then_message(celery_app: Any, then: Then, facts: SubmissionFacts, task_id: s
         spec = job_spec(celery_app, then.task)
     except UnknownTaskError as error:
         raise InvalidParamsError(then.task, {"then": {"task": ["There is no such task."]}}) from error
+    if spec.unique is not None:  # its id is promised, so it cannot be another job instead
+        raise InvalidParamsError(then.task, {"then": {"task": ["Is unique, so it cannot be `then`."]}})
     if BATCH_ID not in spec.params().fields:
         raise InvalidParamsError(then.task, {"then": {"task": [f"Takes no {BATCH_ID}, so it cannot be `then`."]}})
     if BATCH_ID in then.params:

@@ -20,7 +20,8 @@ from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.schedules.schedule import Schedule, ScheduleSource
 from libs.flask_celery.states import JobState
-from libs.flask_celery.submit import SubmittedJob
+from libs.flask_celery.submit import SubmittedJob, submitted_earlier
+from libs.flask_celery.unique import AlreadyRunningError
 
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
@@ -37,11 +38,15 @@ def due_task_id(celery_app: "FlaskCelery", schedule_id: str, due: int) -> str:
 def submit_due(celery_app: "FlaskCelery", schedule: Schedule, due: int) -> str:
     """Submit the job of a due time (ms), unless that was done before. Returns: its task id.
 
-    A schedule in code may name a task that is not known here, and has no limits, as with Celery.
+    Of a unique task it is the job under way, if there is one. A schedule in code may name a task that is not known
+    here, and has no limits, as with Celery.
     Raises: UnknownTaskError, InvalidParamsError, QueueFullError, OwnerLimitError, BrokerUnavailableError's causes.
     """
     task_id = due_task_id(celery_app, schedule.id, due)
-    _publish(celery_app, schedule, task_id)
+    try:
+        _publish(celery_app, schedule, task_id)
+    except AlreadyRunningError as running:
+        return running.task_id
     return task_id
 
 
@@ -65,7 +70,10 @@ def run_now(
             return SubmittedJob(task_id, schedule.task, earlier.state, submitted_at, replayed=True)
         except UnknownJobError:
             pass  # the first time
-    submitted_at = _publish(celery_app, schedule, task_id)
+    try:
+        submitted_at = _publish(celery_app, schedule, task_id)
+    except AlreadyRunningError as running:
+        return submitted_earlier(celery_app, schedule.task, running)
     return SubmittedJob(task_id, schedule.task, JobState.PENDING, submitted_at)
 
 
