@@ -51,9 +51,6 @@ local ledger = record_prefix .. 'taskgate-job-' .. task_id
 local unfinished = record_prefix .. 'taskgate-unfinished'
 local by_owner = record_prefix .. 'taskgate-unfinished-by-owner'
 
-"""
-    + HELD
-    + """
 local queued = 0
 if queue_limit > 0 then
   redis.call('SELECT', broker_db)
@@ -75,6 +72,9 @@ if idempotency ~= '' then
   end
 end
 if unique ~= '' then
+"""
+    + HELD
+    + """
   unique = record_prefix .. 'taskgate-unique-' .. unique
   local other = other_than(task_id, ledger, owner, unique)
   if other then return other end
