@@ -78,13 +78,15 @@ class SoftShutdown(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:
         """Listen for signals; an embedded worker, outside of the main thread, leaves them to its program."""
-        if threading.current_thread() is not threading.main_thread():
-            return
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
+        try:
+            # The interpreter knows its main thread; threading does not, once eventlet has replaced it.
+            signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        except ValueError:
+            return
         for number in _SIGNALS:
             platforms.signals[signal.Signals(number).name] = _leave_to_the_thread
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
         threading.Thread(target=self._run, args=(worker,), name="soft-shutdown", daemon=True).start()
 

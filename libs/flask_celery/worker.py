@@ -8,13 +8,14 @@ import sys
 
 from app import create_app
 from config import ConfigError, load_config
-from libs.flask_celery import worker_logs
+from libs.flask_celery import green_pools, worker_logs
 from libs.flask_celery.celery_config import Role
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.factory import FlaskCelery
 
 
 def _build() -> FlaskCelery:
+    green_pools.prepare()
     try:
         config = load_config(role=Role.WORKER.value)
         celery_app: FlaskCelery = create_app(config).extensions["celery"]
