@@ -23,6 +23,9 @@ def prepare() -> None:
         # psycopg waits for PostgreSQL in C, where no other greenlet runs. It knows gevent's replacements, and not
         # eventlet's (psycopg/waiting.py, _is_select_patched).
         os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
+        # When Redis goes away kombu asks for each socket whether it is closed (kombu/utils/eventio.py, _remove_bad).
+        # eventlet still knows who has asked before, and its answer, "second simultaneous read", ends the worker.
+        sys.modules["eventlet.debug"].hub_prevent_multiple_readers(False)
     signals.celeryd_init.connect(_require_usable, weak=False, dispatch_uid=f"{__name__}.usable")
     signals.celeryd_after_setup.connect(_advise, weak=False, dispatch_uid=f"{__name__}.advice")
 
