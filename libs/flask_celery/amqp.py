@@ -19,7 +19,7 @@ from libs.flask_celery.accept_script import ACCEPTED, KNOWN
 from libs.flask_celery.acceptance import FENCE_HEADER, FIRST_HEADER
 from libs.flask_celery.deadlines import with_zone
 from libs.flask_celery.delays import due_at
-from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
 from libs.flask_celery.queue_names import DeploymentQueues
 from libs.flask_celery.transport import OPTION, caught_messages
@@ -56,6 +56,10 @@ class JobAMQP(AMQP):  # type: ignore[misc]
             if unique is not None:
                 message.headers[UNIQUE_HEADER] = unique
             return message
+        if getattr(request, "kwargsrepr", None) == HIDDEN["kwargsrepr"]:  # Celery would write them out for a retry
+            message.headers.update(HIDDEN)
+            if message.sent_event:
+                message.sent_event.update(args=HIDDEN["argsrepr"], kwargs=HIDDEN["kwargsrepr"])
         facts = SubmissionFacts.of_header(getattr(request, HEADER, None)) or SubmissionFacts.of_caller()
         message.headers[HEADER] = facts.to_header()
         message.headers[FENCE_HEADER] = getattr(request, FENCE_HEADER, None) or 0

@@ -13,6 +13,9 @@ from flask import g, has_app_context
 
 HEADER = "taskgate"
 
+#: What logs, events and Flower are to show of a client's params: options of ``apply_async`` and headers of a message.
+HIDDEN: Mapping[str, str] = {"argsrepr": "()", "kwargsrepr": "{…}"}
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFacts:

@@ -24,6 +24,7 @@ from libs.flask_celery.completions import Completions
 from libs.flask_celery.context import fill_g
 from libs.flask_celery.deadlines import is_late
 from libs.flask_celery.errors import SettingError
+from libs.flask_celery.facts import HIDDEN
 from libs.flask_celery.giving_back import NotStarted, Stage, is_given_back, is_stopping, reach, show_waiting
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class JobRequest(Request):  # type: ignore[misc]
         if not reach(self.message, Stage.STARTED):
             raise NotStarted
         super().on_accepted(pid, time_accepted)
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """For ``inspect`` and Flower, which shows what a worker has reserved with its arguments as they are."""
+        info: dict[str, Any] = super().info(safe or self.kwargsrepr == HIDDEN["kwargsrepr"])
+        return info
 
     def acknowledge(self) -> None:
         """Send the acknowledgement, or have the event loop send it soon."""

@@ -12,7 +12,7 @@ from celery.utils import uuid
 
 from libs.flask_celery.acceptance import SubmissionTerms, under_terms
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError
-from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
 from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.states import JobState
@@ -78,14 +78,12 @@ def submit(
 
 def publish_job(task: Task, body: Mapping[str, Any], task_id: str, facts: SubmissionFacts, **options: Any) -> None:
     """Publish a job that a client has submitted; ``options`` are those of ``Task.apply_async``."""
-    # argsrepr and kwargsrepr go to logs and events of whoever watches the broker; params are the client's data.
     task.apply_async(
         # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose what a
         # schema only loads.
         kwargs=dict(body),
         task_id=task_id,
-        argsrepr="()",
-        kwargsrepr="{…}",
+        **HIDDEN,
         headers={HEADER: facts.to_header()},
         **options,
     )

@@ -8,7 +8,7 @@ import sys
 
 from app import create_app
 from config import ConfigError, load_config
-from libs.flask_celery import green_pools, worker_logs
+from libs.flask_celery import flower_queues, green_pools, worker_logs
 from libs.flask_celery.celery_config import Role
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.factory import FlaskCelery
@@ -22,6 +22,7 @@ def _build() -> FlaskCelery:
     except (ConfigError, SettingError) as error:
         # Celery's command shows any Exception as a traceback of itself; what is wrong is one line.
         sys.exit(f"taskgate: {error}")
+    flower_queues.prepare(celery_app)
     if config.log_format == "json":  # unless it is asked for, Celery writes as its manual says
         worker_logs.write_json()
     return celery_app

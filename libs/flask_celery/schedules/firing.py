@@ -16,7 +16,7 @@ from flask import g, has_app_context
 
 from libs.flask_celery.acceptance import under_terms
 from libs.flask_celery.errors import UnknownJobError
-from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.schedules.schedule import Schedule, ScheduleSource
 from libs.flask_celery.states import JobState
@@ -87,8 +87,8 @@ def _publish(celery_app: "FlaskCelery", schedule: Schedule, task_id: str) -> dat
         facts = replace(SubmissionFacts.of_caller(), schedule_id=schedule.id)
         options = dict(schedule.options)
         headers = {**options.pop("headers", {}), HEADER: facts.to_header(), "celery_beat_task": True}
-        if of_api:  # params are the client's data
-            options |= {"argsrepr": "()", "kwargsrepr": "{…}"}
+        if of_api:
+            options |= HIDDEN
         with under_terms(celery_app.terms) if of_api else nullcontext():
             publish = celery_app.send_task if task is None else task.apply_async
             names = (schedule.task,) if task is None else ()
