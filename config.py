@@ -101,6 +101,8 @@ class Config:
     files_url: str  # file:///directory or s3://bucket/prefix
     host: str = _setting("str", "127.0.0.1")
     port: int = _setting("int", 8000, validate=Range(1, 65535))
+    flower_address: str = _setting("str", "127.0.0.1")
+    flower_port: int = _setting("int", 5555, validate=Range(1, 65535))
     timezone: ZoneInfo = _setting("str", "UTC", then=_timezone)
     result_expires: int = _setting("int", 86_400, validate=Range(1))
     max_body: int = _setting("int", 1024**2, validate=Range(1024))

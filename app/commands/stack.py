@@ -15,6 +15,7 @@ from libs.local_stack import ChildSpec, EmbeddedRedis, LocalStackError
 
 _ROOT = Path(__file__).parents[2]
 _CELERY = [sys.executable, "-m", "celery", "-A", "libs.flask_celery:celery_app"]
+_FLOWER = [*_CELERY, "flower"]
 
 
 class RedisUnreachableError(LocalStackError):
@@ -43,17 +44,27 @@ def require_redis(config: Config) -> None:
         ) from error
 
 
-def children(app: Flask, config: Config, redis: EmbeddedRedis | None, base_url: str) -> list[ChildSpec]:
-    """What to start, in this order."""
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "DATA_DIR": str(config.data_dir), "PYTHONUNBUFFERED": "1"}
+def children(
+    app: Flask, config: Config, redis: EmbeddedRedis | None, base_url: str, flower: Mapping[str, str] | None = None
+) -> list[ChildSpec]:
+    """What to start, in this order; with Flower where ``flower`` has the defaults of its environment."""
+    environment = {
+        **(flower or {}),
+        **os.environ,
+        "PYTHONPATH": str(_ROOT),
+        "DATA_DIR": str(config.data_dir),
+        "PYTHONUNBUFFERED": "1",
+    }
     environment["LOG_FORMAT"] = config.log_format or "text"  # these logs are for somebody who sits before them
     logs = config.data_dir / "logs"
+    last = [] if flower is None else [_child("flower", _FLOWER, environment, logs, _flower_listens(config), stop=10)]
     first = [] if redis is None else [redis.child_spec(logs / "redis.log", environment)]
     return [
         *first,
         _child("api", _api_command(config), environment, logs, lambda: _api_answers(base_url), stop=35),
         _child("worker", _worker_command(config), environment, logs, _worker_answers(app), stop=_worker_stop(app)),
         _child("beat", _beat_command(config), environment, logs, None, stop=10),
+        *last,
     ]
 
 
@@ -110,6 +121,17 @@ def _api_answers(base_url: str) -> bool:
         return httpx.get(f"{base_url}/healthz", timeout=1.0).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
+
+
+def _flower_listens(config: Config) -> Callable[[], bool]:
+    """Whatever prefix or certificate Flower's own settings give it."""
+    host = "127.0.0.1" if config.flower_address in ("", "0.0.0.0") else config.flower_address  # noqa: S104
+
+    def listens() -> bool:
+        socket.create_connection((host, config.flower_port), timeout=1.0).close()
+        return True
+
+    return listens
 
 
 _WORKER_NAME = f"taskgate@{socket.gethostname()}"

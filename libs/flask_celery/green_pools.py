@@ -5,8 +5,8 @@ else (``celery/__init__.py``, ``maybe_patch_concurrency``). It looks for ``--poo
 """
 
 import logging
-import os
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +22,8 @@ def prepare() -> None:
     if _is_patched("eventlet"):
         # psycopg waits for PostgreSQL in C, where no other greenlet runs. It knows gevent's replacements, and not
         # eventlet's (psycopg/waiting.py, _is_select_patched).
-        os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
+        waiting = import_module("psycopg.waiting")
+        waiting.wait = waiting.wait_select  # type: ignore[attr-defined]
         # When Redis goes away kombu asks for each socket whether it is closed (kombu/utils/eventio.py, _remove_bad).
         # eventlet still knows who has asked before, and its answer, "second simultaneous read", ends the worker.
         sys.modules["eventlet.debug"].hub_prevent_multiple_readers(False)

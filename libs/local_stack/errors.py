@@ -21,10 +21,10 @@ class DataDirInUseError(LocalStackError):
 
 
 class PortTakenError(LocalStackError):
-    """Something listens on `host`:`port` already."""
+    """Something listens on `host`:`port` already; `setting` names another port."""
 
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"port {port} on {host} is taken: stop what listens, or choose another: PORT=…")
+    def __init__(self, host: str, port: int, setting: str = "PORT") -> None:
+        super().__init__(f"port {port} on {host} is taken: stop what listens, or choose another: {setting}=…")
         self.host = host
         self.port = port
 

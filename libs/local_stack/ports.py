@@ -1,4 +1,4 @@
-"""Is the port free that the API is to listen on? Asked before anything is started, for one clear line."""
+"""Is the port free that a server is to listen on? Asked before anything is started, for one clear line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def port_is_free(host: str, port: int) -> bool:
     return all(_can_bind(family, address) for family, _, _, _, address in addresses)
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raises `PortTakenError` when another program listens on `host`:`port`, otherwise as `port_is_free`."""
+def require_free_port(host: str, port: int, setting: str = "PORT") -> None:
+    """Raises `PortTakenError`, naming `setting`, when another program listens there, otherwise as `port_is_free`."""
     if not port_is_free(host, port):
-        raise PortTakenError(host, port)
+        raise PortTakenError(host, port, setting)
 
 
 def _can_bind(family: socket.AddressFamily, address: tuple[str | int, ...] | tuple[int, bytes]) -> bool:

@@ -148,3 +148,43 @@ def test_a_missing_redis_is_one_clear_line_without_its_password(up: Run) -> None
     assert len(refused.said.strip().splitlines()) == 1
     assert "REDIS_URL" in refused.said
     assert "hidden-password" not in refused.said
+
+
+def test_flower_is_behind_a_password_that_is_kept_and_on_no_command_line(up: Run, fresh: dict[str, str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    running = up("--flower", FLOWER_PORT=port).wait_until_up()
+
+    url, key_file = f"http://127.0.0.1:{port}", Path(fresh["DATA_DIR"]) / "flower.key"
+    assert f"Flower     {url}   (user taskgate, password in {key_file}; or FLOWER_BASIC_AUTH)" in running.said
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    password = key_file.read_text().strip()
+    processes = psutil.Process(running.process.pid).children(recursive=True)
+    assert not [process for process in processes if password in " ".join(process.cmdline())]
+    assert password not in running.said
+    assert httpx.get(f"{url}/api/workers").status_code == httpx.get(f"{url}/").status_code == 401
+    with httpx.Client(base_url=url, auth=("taskgate", password), timeout=30) as client:
+        # The sample job was there before anybody could have told the worker to send events.
+        tasks = client.get("/api/tasks").json().values()
+        assert "maintenance.match_self_table" in {task["name"] for task in tasks if task["state"] == "SUCCESS"}
+        assert client.get("/api/queues/length").json()["active_queues"][0]["messages"] == 0
+        # It is to look at.
+        assert client.post("/api/task/async-apply/maintenance.adds", json={"args": [1, 2]}).status_code == 403
+    [flower] = [process for process in processes if process.cmdline()[-1] == "flower"]
+    assert {one.laddr.ip for one in flower.net_connections("tcp") if one.status == psutil.CONN_LISTEN} == {
+        "127.0.0.1"
+    }
+
+    flower.kill()
+
+    wait_until(lambda: "flower ready again" in running.said, timeout=60, what="another Flower")
+    assert httpx.get(f"{url}/api/workers", auth=("taskgate", password)).status_code == 200
+
+
+def test_a_taken_port_of_flowers_is_one_clear_line(up: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = up("--flower", FLOWER_PORT=str(taken.getsockname()[1]))
+        assert refused.wait_for_end() == 1
+    assert len(refused.said.strip().splitlines()) == 1
+    assert "FLOWER_PORT=" in refused.said

@@ -1,4 +1,4 @@
-"""``celery -A libs.flask_celery:celery_app flower --port=5555``: workers, tasks, results and queues, with a password."""
+"""``celery -A libs.flask_celery:celery_app flower --port=5555``: workers, tasks, results, queues, and a password."""
 
 from __future__ import annotations
 
