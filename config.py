@@ -1,7 +1,7 @@
 """Every setting of the product, read from the environment (and ``.env``), typed, checked at start.
 
 ``load_config()`` raises :class:`ConfigError` with the setting's name and what it wants. Settings of Celery itself
-pass through as ``CELERY_<NAME>`` and are checked where Celery is configured.
+pass through as ``CELERY_<NAME>``, or by their old names, and are checked where Celery is configured.
 """
 
 import os
@@ -41,6 +41,9 @@ _LONGEST_TTL = 315_360_000  # ten years: what is meant to last longer is an API 
 _SHORTEST_SECRET = 32
 
 BROKER_DATABASE, RESULT_DATABASE = 2, 1
+
+#: Also the names that Celery's settings once had; which of them are settings is known where Celery is configured.
+_OF_CELERY = ("CELERY_", "CELERYD_", "CELERYBEAT_", "BROKER_")
 
 
 class ConfigError(ValueError):
@@ -118,6 +121,7 @@ class Config:
     log_level: str = _setting("str", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
     deployment: str = _setting("str", "", validate=_DEPLOYMENT)
     strict_redis: bool = _setting("bool", False)
+    allow_pickle: bool = _setting("bool", False)
     queue_limit: int = _setting("int", 1_000_000, validate=Range(0))
     owner_limit: int = _setting("int", 100_000, validate=Range(0))
     idempotency_ttl: int = _setting("int", 86_400, validate=Range(1))
@@ -160,7 +164,9 @@ def load_config(*, role: str = "api") -> Config:
     env.read_env(file, recurse=False)
     # environs keeps what the file says to itself, and can only be asked for names that one knows.
     named = {**dotenv_values(file), **os.environ}
-    celery = {name: text for name, text in named.items() if name.startswith("CELERY_") and text is not None}
+    celery = {name: text for name, text in named.items() if name.startswith(_OF_CELERY) and text is not None}
+    if not celery.get("BROKER_URL", "unset"):
+        del celery["BROKER_URL"]
     try:
         others = {known.name: known.metadata["read"](env, known.name) for known in fields(Config) if known.metadata}
         return Config(role=role, celery=celery, **_places(env), **others)

@@ -21,6 +21,7 @@ from app import (
 )
 from app.extensions import db, migrate
 from app.job_tokens import JobTokens
+from app.jobs.celery_settings import CELERY_SETTINGS
 from app.jobs.schedules import SCHEDULES
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError, load_config
@@ -89,7 +90,9 @@ def create_app(config: Config | None = None) -> Flask:
             ),
             schedules=SCHEDULES,
             schedule_grace=config.schedule_grace,
+            code=CELERY_SETTINGS,
             overrides=config.celery,
+            allow_pickle=config.allow_pickle,
         ),
     )
     celery_app.telling = TellingSettings(config.progress_rate, config.log_lines, config.log_bytes)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g, has_app_context
+from kombu.serialization import dumps as serialized
 from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import (
@@ -92,6 +93,11 @@ def terms_now() -> SubmissionTerms:
     return _terms.get()
 
 
+def is_submission() -> bool:
+    """Whether the publish under way is what a client was promised, and not a broadcast of the code's."""
+    return _terms.get() is not _NO_TERMS
+
+
 def webhook_of_caller(owner: str) -> str:
     """A request's, for a job of its own caller. What a job publishes tells nobody: a run's ``g`` has none.
 
@@ -123,6 +129,7 @@ class Acceptance:
     message: Mapping[str, Any]  # as kombu's virtual transports have it
     queue: str
     record_prefix: str
+    serializer: str = "json"  # of the record
 
     def arguments(self, *, push: bool, broker_db: int, record_db: int, eta: float) -> list[Any]:
         """ACCEPT's, but for the broker's prefix that ends them. ``push``: with the message itself."""
@@ -131,9 +138,10 @@ class Acceptance:
         facts = SubmissionFacts.of_header(headers.get(HEADER))
         if facts is None:  # a message that another Celery app of this process published
             facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000)
+        record = pending_meta(headers, facts, self.queue)
         return [
             *(dumps(self.message) if push else "", broker_db, record_db, self.queue, eta),
-            *(self.record_prefix, headers["id"], dumps(pending_meta(headers, facts, self.queue))),
+            *(self.record_prefix, headers["id"], serialized(record, serializer=self.serializer)[-1]),
             *(compacted(self.message, self.queue), facts.submitted_at, facts.owner, headers["task"]),
             *(publication_of(headers), headers.get(FENCE_HEADER) or 0, terms.queue_limit, terms.owner_limit),
             *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),

@@ -13,9 +13,10 @@ from typing import Any
 from libs.flask_celery import rabbitmq
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.errors import SettingError
-from libs.flask_celery.overrides import typed_overrides
+from libs.flask_celery.overrides import known_settings, typed_overrides
 from libs.flask_celery.queue_names import QueueNames
 from libs.flask_celery.record_place import record_place
+from libs.flask_celery.serializers import checked_serializers
 from libs.flask_celery.transport import OPTION, RecordPlace
 
 #: Seconds the API waits for Redis before it answers 503, per step (connect, read).
@@ -55,11 +56,13 @@ class CelerySettings:
     terms: SubmissionTerms = field(default_factory=SubmissionTerms)  # of jobs that clients submit
     schedules: Mapping[str, Any] = field(default_factory=dict)  # Celery's beat_schedule, of the code
     schedule_grace: int = 3_600  # seconds for which what beat missed is still run
+    code: Mapping[str, Any] = field(default_factory=dict)  # settings of Celery's with values of Python
     overrides: Mapping[str, str] = field(default_factory=dict)  # CELERY_… from the environment, as text
+    allow_pickle: bool = False
 
 
 def celery_config(settings: CelerySettings) -> dict[str, Any]:
-    """The whole configuration. Raises: SettingError for an override that Celery does not know or cannot take."""
+    """The whole configuration. Raises: SettingError for a setting that Celery does not know or cannot take."""
     config: dict[str, Any] = {
         "broker_url": settings.broker_url,
         "result_backend": settings.result_url,
@@ -67,7 +70,8 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         # Times in messages and results are UTC whatever the zone of the schedules.
         "enable_utc": True,
         "task_default_queue": settings.default_queue,
-        # JSON only: a message must not be able to run code in the process that reads it.
+        # JSON only: a message must not be able to run code in the process that reads it. Others are accepted where
+        # they are chosen, and pickle where ALLOW_PICKLE is set besides (see serializers.py).
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -97,7 +101,9 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         "beat_max_loop_interval": 1,
         "beat_schedule": dict(settings.schedules),
     }
-    overrides = typed_overrides(settings.overrides)
+    overrides = _merged(known_settings(settings.code), typed_overrides(settings.overrides))
+    if overrides.get("enable_utc") is False and settings.timezone == "UTC":
+        config["timezone"] = None  # what follows then is the host's own zone (celery/app/base.py, timezone)
     config |= _api_settings() if settings.role is Role.API else _worker_settings()
     if rabbitmq.is_rabbitmq(_broker_url({**config, **overrides})):
         is_api = settings.role is Role.API
@@ -108,6 +114,7 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
     for name in ("task_default_queue", "task_default_exchange"):
         if config.get(name):
             config[name] = names.physical(config[name])
+    config |= checked_serializers(config, overrides, allow_pickle=settings.allow_pickle)
     if config.get("result_compression"):
         raise SettingError(
             "CELERY_RESULT_COMPRESSION", "is not supported: other readers of the results could not see a job's state"
@@ -195,7 +202,7 @@ def _record_place_of(config: Mapping[str, Any]) -> RecordPlace | None:
     prefix = config.get("result_backend_transport_options", {}).get("global_keyprefix") or ""
     if prefix and prefix[-1] not in ":_-.":
         prefix += "_"  # as Celery does (celery/backends/base.py, _add_global_keyprefix)
-    return record_place(_broker_url(config), config["result_backend"], prefix)
+    return record_place(_broker_url(config), config["result_backend"], prefix, config["result_serializer"])
 
 
 def _broker_url(config: Mapping[str, Any]) -> str:

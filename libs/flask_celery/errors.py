@@ -22,6 +22,20 @@ class SettingError(FlaskCeleryError):
         return f"{self.name}: {self.problem}"
 
 
+class BroadcastQueueError(FlaskCeleryError):
+    """A client's job would go to a queue whose messages nobody keeps."""
+
+    def __init__(self, task: str, exchange: str) -> None:
+        super().__init__(task, exchange)
+        self.task = task
+
+    def __str__(self) -> str:
+        return (
+            f"Task {self.args[0]} is routed to the fanout exchange {self.args[1]}, where jobs are not kept. What "
+            "clients submit wants a queue with a direct or topic exchange (CELERY_TASK_ROUTES, CELERY_TASK_QUEUES)."
+        )
+
+
 class UnknownTaskError(FlaskCeleryError):
     """No task of this name can be submitted."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kombu.utils.encoding import bytes_to_str
 
+from libs.flask_celery.serializers import STATUS
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState
 
@@ -24,7 +25,9 @@ Position = tuple[int, str]
 
 #: Which of some jobs are wanted. ARGV: 1 task or '', 2 owner or '', 3 the states between spaces or '', 4 '1' when
 #: those without a record are too, then their ids, prefix. Returns the places of those (from 1).
-_MATCHING = """
+_MATCHING = (
+    STATUS
+    + """
 local task, owner, states, expired, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[#ARGV]
 local known = {PENDING = 1, STARTED = 1, PROGRESS = 1, RETRY = 1, SUCCESS = 1, FAILURE = 1, REVOKED = 1}
 local matching = {}
@@ -35,10 +38,10 @@ for place = 5, #ARGV - 1 do
     matches = (task == '' or found[1] == task) and (owner == '' or found[2] == owner)
   end
   if matches and not expired then
-    local record = redis.call('GETRANGE', prefix .. 'celery-task-meta-' .. id, 0, 60)
-    matches = record ~= ''
+    local record = prefix .. 'celery-task-meta-' .. id
+    matches = redis.call('EXISTS', record) == 1
     if matches and states ~= '' then
-      local state = string.match(record, '^{%s*"status":%s*"([^"]*)') or 'PENDING'
+      local state = status_at(record) or 'PENDING'
       matches = string.find(states, known[state] and ' ' .. state .. ' ' or ' PROGRESS ', 1, true)
     end
   end
@@ -46,6 +49,7 @@ for place = 5, #ARGV - 1 do
 end
 return matching
 """
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import states
+from celery.backends.base import decompress_payload
 from celery.backends.redis import RedisBackend
 from celery.exceptions import TaskRevokedError
+from kombu.serialization import loads as deserialize
 from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.accept_script import ACCEPT
@@ -18,6 +20,7 @@ from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.record_fields import KEPT_FIELDS
 from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
+from libs.flask_celery.serializers import BINARY_TYPES, PICKLE, TOLD_APART, content_type_of
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState, state_named
 
@@ -41,9 +44,22 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
         keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
         return run_script(self.client, script, keys, [*arguments, self.keys.prefix])
 
+    def prepare_exception(self, exc: BaseException, serializer: str | None = None) -> Any:
+        """As Celery's for JSON also where results are pickled: who reads it need not have the exception's class."""
+        return super().prepare_exception(exc, "json" if self.serializer == PICKLE else serializer)
+
+    def decode(self, payload: Any) -> Any:
+        """What is stored, in whichever serialisation that is accepted. Raises: kombu's ContentDisallowed."""
+        if not payload or self.serializer not in TOLD_APART:
+            return super().decode(payload)
+        payload = decompress_payload(payload)  # a stock worker's may be
+        content_type = content_type_of(payload)
+        encoding = "binary" if content_type in BINARY_TYPES else "utf-8"
+        return deserialize(payload, content_type, encoding, accept=self.accept)
+
     def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
         """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""
-        acceptance = Acceptance(message, queue, self.keys.prefix)
+        acceptance = Acceptance(message, queue, self.keys.prefix, self.serializer)
         database = self.connparams["db"]
         arguments = acceptance.arguments(push=False, broker_db=database, record_db=database, eta=0)
         answer = self.ensure(run_script, (self.client, ACCEPT, [""], [*arguments, self.keys.prefix]))

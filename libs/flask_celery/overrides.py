@@ -8,8 +8,7 @@ from typing import Any
 from celery.app.defaults import NAMESPACES, flatten
 
 from libs.flask_celery.errors import SettingError
-
-ENVIRONMENT_PREFIX = "CELERY_"
+from libs.flask_celery.old_names import ENVIRONMENT_PREFIX, environment_name, renamed
 
 #: Variables of Celery's that name no setting, without their prefix: celery/bin/celery.py, app/log.py, contrib/rdb.py,
 #: worker/state.py, and those of its own service files.
@@ -25,25 +24,47 @@ _VARIABLES_OF_CELERY = frozenset(
 def typed_overrides(overrides: Mapping[str, str]) -> dict[str, Any]:
     """``CELERY_TASK_TIME_LIMIT=60`` as ``{"task_time_limit": 60}``, each value of the type Celery gives the setting.
 
-    Raises: SettingError naming the variable: unknown (with the nearest real name), or not of its type.
+    Old names are taken as well, with a warning (``old_names``).
+    Raises: SettingError naming the variable: unknown (with the nearest real name), not of its type, or given by two
+        names with different values.
     """
     options = dict(flatten(NAMESPACES))
     typed: dict[str, Any] = {}
+    given_as: dict[str, str] = {}
     for variable, text in overrides.items():
-        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        current = renamed(variable)
+        if current is None:
+            continue
+        name = current.removeprefix(ENVIRONMENT_PREFIX).lower()
         option = options.get(name)
         if option is None and _is_read_by_celery(variable):
             continue
         if option is None:
-            nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.0)[0]
-            raise SettingError(
-                variable, f"is not a Celery setting; did you mean {ENVIRONMENT_PREFIX}{nearest.upper()}?"
-            )
+            raise SettingError(variable, f"is not a Celery setting; did you mean {environment_name(nearest(name))}?")
         try:
-            typed[name] = _typed(option.type, text)
+            value = _typed(option.type, text)
         except ValueError as error:
             raise SettingError(variable, f"wants {_wanted(option.type)}, not {text!r}") from error
+        if name in typed and typed[name] != value:
+            raise SettingError(
+                variable, f"and {given_as[name]} are one setting and differ; keep {environment_name(name)} alone"
+            )
+        typed[name], given_as[name] = value, variable
     return typed
+
+
+def known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What an application's code sets, with values of Python. Raises: SettingError for an unknown name."""
+    options = dict(flatten(NAMESPACES))
+    for name in settings:
+        if name not in options:
+            raise SettingError(name, f"is not a Celery setting; did you mean {nearest(name)}?")
+    return dict(settings)
+
+
+def nearest(name: str) -> str:
+    """The real setting with the most similar name."""
+    return str(difflib.get_close_matches(name, dict(flatten(NAMESPACES)), n=1, cutoff=0.0)[0])
 
 
 def _is_read_by_celery(variable: str) -> bool:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from libs.flask_celery.transport import RecordPlace
 
 
-def record_place(broker_url: str, result_url: str, prefix: str = "") -> RecordPlace | None:
+def record_place(broker_url: str, result_url: str, prefix: str = "", serializer: str = "json") -> RecordPlace | None:
     """Where the records are, seen from the broker's connection; None when they are on another server.
 
     Only then can one script write both. Sentinel URLs count as one server when they name the same hosts.
@@ -13,7 +13,7 @@ def record_place(broker_url: str, result_url: str, prefix: str = "") -> RecordPl
     broker, result = _server_and_database(broker_url), _server_and_database(result_url)
     if broker is None or result is None or broker[0] != result[0]:
         return None
-    return RecordPlace(database=result[1], prefix=prefix)
+    return RecordPlace(database=result[1], prefix=prefix, serializer=serializer)
 
 
 def _server_and_database(url: str) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 from libs.flask_celery.batches.scripts import BOOKS
 from libs.flask_celery.figures.counting import COUNTING
 from libs.flask_celery.history.scripts import HISTORY
+from libs.flask_celery.serializers import STATUS
 from libs.flask_celery.unique_scripts import KEPT
 
 #: The states that nothing follows.
@@ -14,15 +15,14 @@ STORED = b"STORED"
 #: The functions of the scripts below. The last argument is the prefix of the records' keys.
 _RECORDS = (
     FINAL
+    + STATUS
     + """
 local prefix = ARGV[#ARGV]
 local records = prefix
 local meta, ledger = KEYS[1], KEYS[2]
 
--- A stock worker tells the record alone: it knows no ledger. Celery's JSON begins with the status.
-local function written_state()
-  return string.match(redis.call('GETRANGE', meta, 0, 40), '^{%s*"status":%s*"(%u+)"')
-end
+-- A stock worker tells the record alone: it knows no ledger.
+local function written_state() return status_at(meta) end
 """
     + BOOKS
     + HISTORY

@@ -211,7 +211,12 @@ def record_from_meta(task_id: str, meta: Mapping[str, Any]) -> JobRecord:
 
 
 def _failure(stored: object) -> JobFailure:
-    """From Celery's ``{"exc_type", "exc_message", "exc_module"}``; no class is looked up or called."""
+    """From Celery's ``{"exc_type", "exc_message", "exc_module"}``; no class is looked up or called.
+
+    A stock worker that pickles its results stores the exception itself.
+    """
+    if isinstance(stored, BaseException):
+        stored = {"exc_type": type(stored).__qualname__, "exc_message": stored.args}
     if not isinstance(stored, Mapping):
         return JobFailure(type="Exception", message=str(stored or ""))
     message = stored.get("exc_message", "")

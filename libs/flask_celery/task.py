@@ -8,6 +8,7 @@ from celery import Task, states
 from celery.exceptions import Ignore, Reject, TaskRevokedError
 from flask import g
 
+from libs.flask_celery.broadcasts import is_broadcast
 from libs.flask_celery.database import job_transaction, run_once, was_committed
 from libs.flask_celery.deadlines import OVERDUE, is_late
 from libs.flask_celery.errors import JobCancelled, JobOvertaken
@@ -90,6 +91,9 @@ class ContextTask(Task):  # type: ignore[misc]
             # Celery reports no start with ignore_result or without task_track_started; it is what claims the job.
             where = {"pid": os.getpid(), "hostname": request.hostname}
             self.backend.store_state(request.id, where, JobState.STARTED.value, request=request)
+        is_over = getattr(request, "overtaken", False) or getattr(request, "refused_state", None)
+        if is_over and is_broadcast(self.app, request):
+            return
         if getattr(request, "overtaken", False):
             logger.info("Job %s is run elsewhere by now, or again later; this delivery of it is skipped", request.id)
             raise Ignore

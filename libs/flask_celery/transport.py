@@ -16,6 +16,7 @@ from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import ACCEPT
 from libs.flask_celery.acceptance import FIRST_HEADER, Acceptance
+from libs.flask_celery.broadcasts import refuse_submission
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.place_scripts import PUT
@@ -30,6 +31,7 @@ class RecordPlace:
 
     database: int
     prefix: str = ""
+    serializer: str = "json"  # of the records
 
     def to_option(self) -> dict[str, Any]:
         """As ``broker_transport_options`` carries it, which kombu copies and compares."""
@@ -82,12 +84,17 @@ class RecordingChannelMixin(ClaimingChannelMixin):
             task_id, eta = (headers["id"], due_at(headers)) if is_task else ("", 0)
             self.run_script(PUT, [list_name], [queue, task_id, dumps(message), eta, headers.get(FIRST_HEADER) or ""])
         else:
-            acceptance = Acceptance(message, queue, place.prefix)
+            acceptance = Acceptance(message, queue, place.prefix, place.serializer)
             arguments = acceptance.arguments(
                 push=True, broker_db=self.database, record_db=place.database, eta=due_at(headers)
             )
             acceptance.settle(self.run_script(ACCEPT, [list_name, *self.lists_of(queue)], arguments))
         self.renew_expiry(queue)
+
+    def _put_fanout(self, exchange: str, message: Mapping[str, Any], routing_key: str, **kwargs: Any) -> None:
+        """Broadcast. Raises: BroadcastQueueError."""
+        refuse_submission(message.get("headers"), exchange)
+        super()._put_fanout(exchange, message, routing_key, **kwargs)
 
     def renew_expiry(self, queue: str) -> None:
         """A queue that was declared with ``x-expires`` is kept for that long from now on."""

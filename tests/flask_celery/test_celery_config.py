@@ -52,7 +52,7 @@ def test_what_both_roles_promise(role: Role) -> None:
         assert config[name] is True, name
     assert config["accept_content"] == ["json"]
     assert config["worker_prefetch_multiplier"] == 1
-    assert config["broker_transport_options"][OPTION] == {"database": 1, "prefix": ""}
+    assert config["broker_transport_options"][OPTION] == {"database": 1, "prefix": "", "serializer": "json"}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_overrides_are_merged_into_our_options() -> None:
     options = config["broker_transport_options"]
     assert (options["visibility_timeout"], options["socket_timeout"]) == (7, 3)
     assert options["socket_connect_timeout"] == API_TIMEOUT
-    assert options[OPTION] == {"database": 1, "prefix": ""}
+    assert options[OPTION] == {"database": 1, "prefix": "", "serializer": "json"}
 
 
 def test_records_follow_an_override_of_the_broker_or_the_results() -> None:

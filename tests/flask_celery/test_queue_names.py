@@ -34,7 +34,7 @@ def test_a_deployment_has_its_own_keys_queues_and_exchanges(role: Role) -> None:
 
     assert config["broker_transport_options"]["global_keyprefix"] == "acme:"
     assert config["result_backend_transport_options"]["global_keyprefix"] == "acme:"
-    assert config["broker_transport_options"][OPTION] == {"database": 1, "prefix": "acme:"}
+    assert config["broker_transport_options"][OPTION] == {"database": 1, "prefix": "acme:", "serializer": "json"}
     assert config["task_default_queue"] == "acme.default"
     exchanges = ("control_exchange", "event_exchange", "event_queue_prefix")
     assert [config[name] for name in exchanges] == ["acme.celery", "acme.celeryev", "acme.celeryev"]

@@ -60,6 +60,7 @@ def is_regular(celery_app: "FlaskCelery", task: Task) -> bool:
         and getattr(task, "expires", None) is None
         and getattr(task.job_spec, "unique", None) is None
         and (task.serializer or conf.task_serializer) == "json"
+        and conf.result_serializer == "json"
         and not (getattr(task, "compression", None) or conf.task_compression)
         and not (conf.task_send_sent_event or conf.task_always_eager)
         and not any(signal.receivers for signal in _SIGNALS)

@@ -14,6 +14,8 @@ A Redis stream takes 4 KB for its first entry (measured), and does not tell whet
 Each is dropped from its old end beyond a number of entries or of bytes, and lives as long as the record.
 """
 
+from libs.flask_celery.serializers import STATUS
+
 #: Events of one job that are kept, and their bytes.
 EVENTS_KEPT = 1_000
 EVENT_BYTES = 256 * 1024
@@ -104,11 +106,12 @@ return 'STORED'
 READ_EVENTS = (
     _BEGIN
     + HISTORY
+    + STATUS
     + """
 local record = redis.call('GET', meta)
 local known = redis.call('HMGET', ledger, 'owner', 'state', 'found')
 if not record then return {false, known[1], 0, 0, {}} end
-local written = string.match(string.sub(record, 1, 41), '^{%s*"status":%s*"(%u+)"')
+local written = string.match(status_in(record) or '', '^%u+$')
 if written and known[2] and written ~= known[2] and written ~= known[3] then
   tell(ARGV[1], 'state', tonumber(ARGV[3]), '{"state": "' .. written .. '"}')
   redis.call('HSET', ledger, 'found', written)
