@@ -186,17 +186,17 @@ class Installation:
 
 @contextmanager
 def an_installation(folder: Path, *, testing: bool = False, **settings: str) -> Iterator[Installation]:
-    """``settings`` are environment variables."""
+    """``settings`` are environment variables; ``{redis}`` in one is the address of this Redis, without a database."""
     redis = RedisServer()
     with ExitStack() as stack:
         stack.callback(redis.stop, kill=True)
         redis.start()
         with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("CELERY_") or name == "DATABASE_URL"]:
+            for name in [name for name in os.environ if name.startswith("CELERY") or name == "DATABASE_URL"]:
                 patch.delenv(name)
             places = {"REDIS_URL": redis.url, "DATA_DIR": str(folder / "var")}
             for name, value in {**places, **NO_RATE_LIMITS, **settings}.items():
-                patch.setenv(name, value)
+                patch.setenv(name, value.replace("{redis}", redis.url))
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
             for name, value in PATIENT.items():  # what a test does from its own process is not what it is about
                 if name not in settings:

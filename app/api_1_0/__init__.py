@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, json, make_response
+from flask import Blueprint, Response, make_response
 from flask_restful import Api, Resource
 
 from app.api_1_0.batches import Batch, BatchCancel, BatchList
@@ -25,6 +25,7 @@ from app.api_1_0.webhooks import (
     WebhookSecretRotation,
     WebhookTest,
 )
+from app.json_values import dumps
 from libs.flask_celery import JobRecord
 
 #: Path → resource. The OpenAPI document is made from this table, so a route cannot be missing there.
@@ -96,7 +97,7 @@ def make_blueprint() -> Blueprint:
 
 
 def _as_json(data: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    response = make_response(json.dumps(data), status)
+    response = make_response(dumps(data), status)
     response.headers.update(headers or {})
     response.content_type = "application/json"
     return response

@@ -5,11 +5,12 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from flask import g, json
+from flask import g
 
 from app.api_1_0.representing import represent
 from app.api_1_0.schemas import LogLineSchema, ProgressEventSchema, StateEventSchema
 from app.api_keys import Principal, Scope
+from app.json_values import dumps
 from app.problem import ProblemError, problem_fields
 from libs.flask_celery import EventPage, JobEvent, JobProgress, StateChange
 
@@ -80,4 +81,4 @@ def _shown_state(told: Any, at: datetime | None, job: object) -> Any:
 def _frame(event: str, data: Any, number: int | None = None) -> str:
     """JSON has no line ends but as escapes, so the data is one line."""
     named = "" if number is None else f"id: {number}\n"
-    return f"{named}event: {event}\ndata: {json.dumps(data)}\n\n"
+    return f"{named}event: {event}\ndata: {dumps(data)}\n\n"

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
 
-from flask import Response, current_app, json, request
+from flask import Response, current_app, request
 from werkzeug.datastructures import ETags
 
+from app.json_values import dumps
 from libs.flask_celery import WatchHub
 
 #: Seconds for which a request may be held.
@@ -34,7 +35,7 @@ class Representation:
     etag: str = field(init=False)
 
     def __post_init__(self) -> None:
-        body = json.dumps(self.value)
+        body = dumps(self.value)
         object.__setattr__(self, "body", body)
         # Of the answer itself, so that an admin's, which says more, has another one.
         object.__setattr__(self, "etag", sha256(body.encode()).hexdigest()[:32])

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from app.json_values import json_value
 from app.webhooks.delivery_log import Delivery
 from libs.flask_celery import ExpiredJobError, JobState, UnknownJobError
 
@@ -53,5 +54,5 @@ def _bounded(event: str, timestamp: datetime, represented: dict[str, Any]) -> by
 def _as_bytes(event: str, timestamp: datetime, data: dict[str, Any]) -> bytes:
     said = timestamp.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return json.dumps(
-        {"type": event, "timestamp": said, "data": data}, ensure_ascii=False, separators=(",", ":")
+        json_value({"type": event, "timestamp": said, "data": data}), ensure_ascii=False, separators=(",", ":")
     ).encode()

@@ -31,6 +31,7 @@ from libs.flask_celery.dead_letters import DeadLetter, DeadLetters
 from libs.flask_celery.describing import JobDescription, JobLimits, describe
 from libs.flask_celery.discovery import import_jobs
 from libs.flask_celery.errors import (
+    BroadcastQueueError,
     BrokerUnavailableError,
     ExpiredJobError,
     FinalJobError,
@@ -119,7 +120,8 @@ __all__ = [
     # One job at a time
     "AlreadyRunningError", "OccupiedTaskError", "Unique", "remembered_job",
     # Errors
-    "BatchError", "BatchInProgressError", "BrokerUnavailableError", "CancelledBatchError", "EmptyBatchError",
+    "BatchError", "BatchInProgressError", "BroadcastQueueError", "BrokerUnavailableError", "CancelledBatchError",
+    "EmptyBatchError",
     "ExpiredBatchError", "FinalBatchError", "InterruptedBatchError", "UnknownBatchError",
     "ExpiredJobError", "FinalJobError", "FlaskCeleryError",
     "IdempotencyConflictError", "InvalidParamsError", "JobCancelled", "JobOvertaken", "NotRepeatableError",

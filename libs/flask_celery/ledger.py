@@ -8,6 +8,7 @@ from celery import states
 from celery.backends.base import decompress_payload
 from celery.backends.redis import RedisBackend
 from celery.exceptions import TaskRevokedError
+from kombu.exceptions import DecodeError, EncodeError
 from kombu.serialization import loads as deserialize
 from kombu.utils.encoding import bytes_to_str
 
@@ -54,8 +55,20 @@ class LedgerMixin(RedisBackend):  # type: ignore[misc]
             return super().decode(payload)
         payload = decompress_payload(payload)  # a stock worker's may be
         content_type = content_type_of(payload)
+        if content_type is None:
+            return super().decode(payload)
         encoding = "binary" if content_type in BINARY_TYPES else "utf-8"
         return deserialize(payload, content_type, encoding, accept=self.accept)
+
+    def encode(self, data: Any) -> Any:
+        """As Celery's. Raises: EncodeError, also for what nobody could read again: msgpack packs keys of any type."""
+        payload = super().encode(data)
+        if self.serializer == "msgpack":
+            try:
+                super().decode(payload)
+            except DecodeError as error:
+                raise EncodeError(str(error)) from error
+        return payload
 
     def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
         """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""

@@ -4,6 +4,7 @@ Records are written in ``result_serializer`` and read in whatever they are in, a
 were there before the setting was changed, or that a stock worker has written, stay readable.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ BINARY_TYPES = (_PICKLE_TYPE, _MSGPACK_TYPE)
 
 #: The serialisers whose records can be told apart by their first bytes, which are these of kombu's.
 TOLD_APART = frozenset(("json", "msgpack", "yaml", PICKLE))
+
+#: A key of a mapping, or a list's first item.
+_YAML = re.compile(rb"[a-z_]+:|- ")
 
 _SERIALIZERS = ("task_serializer", "result_serializer", "event_serializer")
 _ACCEPTED = ("accept_content", "result_accept_content")
@@ -72,14 +76,16 @@ def checked_serializers(config: Mapping[str, Any], given: Collection[str], *, al
     return found
 
 
-def content_type_of(payload: bytes | str) -> str:
-    """Of a record, or of another value that a result backend has stored: told by its first bytes."""
+def content_type_of(payload: bytes | str) -> str | None:
+    """Of a record, or of a list as a chord stores it, told by its first bytes; None for anything else."""
     raw = payload.encode() if isinstance(payload, str) else payload
     if raw[:1] == b"\x80" and raw[1:2] <= b"\x05":
         return _PICKLE_TYPE
     if raw[:1] >= b"\x80":
         return _MSGPACK_TYPE
-    return "application/json" if raw[:1] in b'{["' else "application/x-yaml"
+    if raw[:1] in (b"{", b"["):
+        return "application/json"
+    return "application/x-yaml" if _YAML.match(raw) else None
 
 
 def _check(setting: str, serializer: Any, *, allow_pickle: bool) -> None:

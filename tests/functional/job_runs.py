@@ -30,6 +30,7 @@ PROBES = (
     "tests.rabbitmq.retrying_jobs",
     "tests.functional.batch_jobs",
     "tests.functional.unique_jobs",
+    "tests.notes.settings_jobs",
 )
 
 LOAD_PROBES = ("-I", ",".join(PROBES))

@@ -1,0 +1,52 @@
+"""Results as JSON: jobs may return what only msgpack, YAML or pickle can carry, where those are configured."""
+
+import base64
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from flask import json
+
+
+def dumps(value: object) -> str:
+    """JSON of a value; what JSON cannot say is said as :func:`json_value` does. Costs nothing where it can."""
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return json.dumps(json_value(value))
+
+
+def json_value(value: Any) -> Any:
+    """The nearest that JSON has.
+
+    Bytes are text, in Base64 unless they are UTF-8; times as in RFC 3339; sets are lists; keys are text; and anything
+    else is what ``str()`` makes of it.
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {
+                key if isinstance(key, str) else str(json_value(key)): json_value(one) for key, one in value.items()
+            }
+        case list() | tuple():
+            return [json_value(one) for one in value]
+        case set() | frozenset():
+            return sorted((json_value(one) for one in value), key=str)
+        case bytes() | bytearray():
+            return _text(bytes(value))
+        case date():
+            return value.isoformat()
+        case Decimal() | UUID():
+            return str(value)
+        case _:
+            return str(value)
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(raw).decode()
