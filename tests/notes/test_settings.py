@@ -23,6 +23,7 @@ from redis import Redis
 
 from app.jobs.celery_settings import CELERY_SETTINGS
 from libs.flask_celery import BroadcastQueueError, JobRecord, JobState, submit
+from libs.flask_celery.old_names import old_names as known_old_names
 from tests.conftest import Worker, wait_until
 from tests.functional.job_runs import LOAD_PROBES, JobRuns, job_runs, start_probe_worker
 from tests.installation import API
@@ -44,9 +45,9 @@ OLD_NAMES = {
     "CELERY_DEFAULT_QUEUE": "work",
     "CELERY_TRACK_STARTED": "true",
     "CELERY_ACKS_LATE": "true",
-    "CELERYD_CONCURRENCY": "2",
+    "CELERYD_CONCURRENCY": "3",
     "CELERYD_PREFETCH_MULTIPLIER": "2",
-    "CELERYD_MAX_TASKS_PER_CHILD": "4",
+    "CELERYD_MAX_TASKS_PER_CHILD": "3",
     "CELERY_ANNOTATIONS": json.dumps({"probe.note_start_slowly": {"rate_limit": "2/s"}}),
 }
 
@@ -330,6 +331,15 @@ def test_with_ignore_result_the_end_is_known_and_the_value_is_not(in_json: Settl
 # How a worker works.
 
 
+def test_each_old_name_is_warned_of_once_in_a_worker(old_names: Settled) -> None:
+    warned = [
+        line.split()[0] for line in old_names.worker.log.splitlines() if " is an old name; write CELERY_" in line
+    ]
+
+    assert Counter(warned) == Counter(name for name in OLD_NAMES if name in known_old_names())
+    assert "CELERYD_CONCURRENCY" in warned
+
+
 def test_no_more_connections_than_the_pool_has(old_names: Settled) -> None:
     published = old_names.runs.run("use_connections").result
 
@@ -347,12 +357,12 @@ def test_what_a_job_prints_is_logged_at_the_level_that_is_set(old_names: Settled
 
 
 def test_so_many_run_and_so_many_more_are_fetched(old_names: Settled) -> None:
-    """2 processes, twice as many messages; a fifth one stays in the queue, and each is leased until it has ended."""
+    """3 processes, twice as many messages; a seventh stays in the queue, and each is leased until it has ended."""
     runs = old_names.runs
-    jobs = [runs.publish("wait").id for _ in range(6)]
+    jobs = [runs.publish("wait").id for _ in range(8)]
     try:
-        wait_until(lambda: sum(map(old_names.is_leased, jobs)) == 4, what="the four that are fetched")
-        wait_until(lambda: sum(map(runs.noted, jobs)) == 2, what="the two that run")
+        wait_until(lambda: sum(map(old_names.is_leased, jobs)) == 6, what="the six that are fetched")
+        wait_until(lambda: sum(map(runs.noted, jobs)) == 3, what="the three that run")
         running = [job for job in jobs if runs.noted(job)]
         assert {runs.state(job) for job in running} == {JobState.STARTED}
         assert {runs.state(job) for job in jobs if job not in running} == {JobState.PENDING}
@@ -375,9 +385,9 @@ def test_without_acks_late_a_job_is_acknowledged_before_it_runs(in_python: Settl
 
 
 def test_a_process_is_replaced_after_so_many_jobs(old_names: Settled) -> None:
-    pids = Counter(old_names.runs.run("where_am_i").result["pid"] for _ in range(9))
+    pids = Counter(old_names.runs.run("where_am_i").result["pid"] for _ in range(10))
 
-    assert max(pids.values()) <= 4
+    assert max(pids.values()) <= 3
 
 
 def test_a_job_that_takes_too_long_is_told_and_then_ended(in_json: Settled) -> None:
