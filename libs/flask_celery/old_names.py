@@ -42,7 +42,7 @@ def old_names() -> dict[str, str]:
         old = {template.format(key).upper() for template in option.old}
         if group == "broker":
             old = {setting.upper()}
-        names |= dict.fromkeys(old - {environment_name(setting)}, setting)
+        names |= dict.fromkeys(old - {environment_name(setting), "BROKER_URL"}, setting)
     return names
 
 
