@@ -37,6 +37,12 @@ _CLOCK_SKEW = 3600.0
 #: Longest wait, in seconds, for a token; what a stock client's message may wait at an idle worker.
 IDLE_WAIT = 0.25
 
+#: Shortest one, before the next turn of a rate limit (see ``line_scripts``).
+_SHORTEST_WAIT = 0.01
+
+#: In the ``delivery_info`` of what is delivered: the queue it was taken from, and whether its turn has been counted.
+CLAIMED_FROM, IN_TURN = "claimed_from", "in_turn"
+
 
 class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
     """Claims instead of BRPOP; restores by comparing; parks what it cannot read."""
@@ -109,11 +115,13 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             *command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues), self.global_keyprefix
         )
 
-    def _wait_for_token(self) -> None:
+    def _wait_for_token(self, next_turn: int) -> None:
+        """Until there is a message, or it is a waiting job's turn, in so many milliseconds (0: no job waits)."""
+        longest = min(IDLE_WAIT, max(next_turn / 1000, _SHORTEST_WAIT)) if next_turn else IDLE_WAIT
         keys = [self.prefixed(wake_key(queue)) for queue in dict.fromkeys(self._claimed_queues)]
         self._waits_for_token = True
         self._brpop_sent_at = time.monotonic()
-        self.client.connection.send_command("BRPOP", *keys, IDLE_WAIT)
+        self.client.connection.send_command("BRPOP", *keys, longest)
 
     def _brpop_read(self, **options: Any) -> bool:
         connection = self.client.connection
@@ -132,30 +140,31 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             raise RedisRefusesError(str(refusal)) from refusal
         if self._closing:
             self._in_poll = None
-            if not self._waits_for_token and reply:
+            if not self._waits_for_token and isinstance(reply, list):
                 self.qos.restore_by_tag(self._claim_tag)
             raise Empty
         if self._waits_for_token:
             self._in_poll = None
             self._brpop_start()  # sends nothing when the worker was told to leave its last queue meanwhile
             raise Empty
-        if not reply:
-            self._wait_for_token()
+        if not isinstance(reply, list):
+            self._wait_for_token(reply)
             raise Empty
         self._in_poll = None
-        place, message, fence = reply
+        place, message, fence, in_turn = reply
         queue = self._claimed_queues[place - 1]
         self._queue_cycle.rotate(queue)
-        self._deliver_claimed(message, queue, int(fence))
+        self._deliver_claimed(message, queue, int(fence), in_turn=bool(in_turn))
         return True
 
-    def _deliver_claimed(self, message: bytes, queue: str, fence: int) -> None:
+    def _deliver_claimed(self, message: bytes, queue: str, fence: int, *, in_turn: bool) -> None:
         """Hand a message to its consumer under the tag of this claim, which no other delivery of it has."""
         try:
             payload = loads(bytes_to_str(message))
             payload["properties"]["delivery_tag"] = self._claim_tag
             check_envelope(payload)
             payload["headers"][FENCE_HEADER] = fence
+            payload["properties"]["delivery_info"] |= {CLAIMED_FROM: queue, IN_TURN: in_turn}
             # By this host's clock, to ask the server only about what may be early; its clock decides.
             is_early = bool(due_at(payload["headers"]) > time.time() - _CLOCK_SKEW and payload["headers"].get("id"))
         except Exception as error:

@@ -17,6 +17,7 @@ from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_invalid, quarantine
 from libs.flask_celery.rabbitmq import HeldTooLongError
 from libs.flask_celery.readable import check_task
+from libs.flask_celery.turns import SharedBucket, take_turn
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,46 @@ class JobConsumer(Consumer):  # type: ignore[misc]
             receive(message)
 
         return receive_if_readable
+
+    def bucket_for_task(self, type: Any) -> Any:  # noqa: A002 - Celery's name
+        """What bounds how often a task may begin, if anything does."""
+        return SharedBucket.of_task(type) or super().bucket_for_task(type)
+
+    def _limit_task(self, request: Any, bucket: Any, tokens: int) -> None:
+        """Begin a job whose task has a rate limit, or have it wait for its turn."""
+        if not isinstance(bucket, SharedBucket):
+            super()._limit_task(request, bucket, tokens)
+        elif not isinstance(request.message.channel, ClaimingChannelMixin):
+            self.qos.increment_eventually()  # it holds no place of this worker while it waits
+            bucket.add((request, tokens))
+            if not bucket.is_awaited:
+                self._schedule_bucket_request(bucket)
+        elif take_turn(request.message, bucket):
+            self._limit_move_to_pool(request)
+
+    def _limit_post_eta(self, request: Any, bucket: Any, tokens: int) -> None:
+        """The same for one that has waited in this worker for its time."""
+        if isinstance(bucket, SharedBucket):
+            self.qos.decrement_eventually()
+            self._limit_task(request, bucket, tokens)
+        else:
+            super()._limit_post_eta(request, bucket, tokens)
+
+    def _schedule_bucket_request(self, bucket: Any) -> None:
+        """Begin what may begin of those that wait in this worker, and come back when the next one may."""
+        if not isinstance(bucket, SharedBucket):
+            super()._schedule_bucket_request(bucket)
+            return
+        bucket.is_awaited = True
+        while bucket.contents:
+            seconds = bucket.begin()
+            if seconds > 0:
+                self.timer.call_after(seconds, self._schedule_bucket_request, (bucket,))
+                return
+            request, _ = bucket.pop()
+            self.qos.decrement_eventually()
+            self._limit_move_to_pool(request)
+        bucket.is_awaited = False
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep the message until a worker knows its task; its record stays PENDING."""

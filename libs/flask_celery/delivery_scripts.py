@@ -1,17 +1,24 @@
 """The Lua scripts that move messages between a queue, a worker and back; see ``place_scripts`` for the rest."""
 
+from libs.flask_celery.line_scripts import LINES
 from libs.flask_celery.place_scripts import PLACES
 
 #: Takes the next message and registers it as leased, so that it is never in neither place. Each claim has a number
 #: greater than all before, by which a run is told from the one that replaced it. The clock is in it, so that the
 #: numbers go on growing when the broker's database was emptied.
+#: A job that has waited for its turn (``line_scripts``) goes before its list's others when that has come.
 #: KEYS: 1 unacked_index, 2 unacked, 3 … the lists, in the order to look. ARGV: 1 the delivery tag, then for each
-#: list its queue as a JSON string. Returns {the list's place (from 1), message, number} or nil.
+#: list its queue as a JSON string. Returns {the list's place (from 1), message, number, 1 when it was its turn}, or
+#: the milliseconds to the next turn of one of the lists, 0 when nothing waits for one.
 CLAIM = (
-    PLACES
+    LINES
     + """
+local limits, soonest = limits_by_list(), math.huge
 for place = 3, #KEYS do
-  local message = redis.call('RPOP', KEYS[place])
+  local message, next_turn = take_in_turn(KEYS[place], limits[KEYS[place]])
+  local in_turn = message and 1 or 0
+  soonest = math.min(soonest, next_turn)
+  message = message or redis.call('RPOP', KEYS[place])
   if message then
     redis.call('ZADD', KEYS[1], now, ARGV[1])
     redis.call('HSET', KEYS[2], ARGV[1], '[' .. message .. ', "", ' .. ARGV[place - 1] .. ']')
@@ -22,10 +29,10 @@ for place = 3, #KEYS do
     end
     local fence = whole(math.max(now_us, tonumber(redis.call('GET', key('taskgate-fence')) or 0) + 1))
     redis.call('SET', key('taskgate-fence'), fence)
-    return {place - 2, message, fence}
+    return {place - 2, message, fence, in_turn}
   end
 end
-return false
+return soonest == math.huge and 0 or math.ceil(soonest / 1000)
 """
 )
 

@@ -15,7 +15,8 @@ class JobLimits:
 
     time_limit: float | None
     soft_time_limit: float | None
-    rate_limit: str | None  # of each worker, as Celery writes it: "10/m"
+    rate_limit: str | None  # as Celery writes it: "10/m"
+    rate_limit_scope: str | None  # whether that is what each "worker" begins, or all of them ("global")
     max_retries: int | None
     queue_limit: int | None  # jobs in its queue
     owner_limit: int | None  # unfinished jobs of one owner
@@ -43,6 +44,7 @@ def describe(celery_app: "FlaskCelery", spec: JobSpec) -> JobDescription:
             time_limit=task.time_limit or conf.task_time_limit,
             soft_time_limit=task.soft_time_limit or conf.task_soft_time_limit,
             rate_limit=None if task.rate_limit is None else str(task.rate_limit),
+            rate_limit_scope=None if task.rate_limit is None else str(task.rate_limit_scope),
             max_retries=task.max_retries,
             queue_limit=terms.queue_limit or None,
             owner_limit=terms.owner_limit or None,

@@ -9,6 +9,7 @@ from celery import Celery, shared_task
 from marshmallow import Schema, ValidationError
 
 from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
+from libs.flask_celery.rate_limits import RateScope, check_rate_limit
 from libs.flask_celery.unique import Unique
 
 
@@ -64,6 +65,7 @@ def job(
     example: Mapping[str, Any] | None = None,
     transactional: bool = False,
     unique: str | None = None,
+    scope: str = RateScope.WORKER,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a task that clients may submit.
@@ -77,14 +79,16 @@ def job(
         transactional: apply the job's database work exactly once, however often the job is delivered.
         unique: one job at a time: of each owner ("owner"), of each owner with the same params ("params"), or of all
             ("task"). Whoever submits another one meanwhile is answered with the one that is under way (``unique``).
+        scope: whom ``rate_limit`` holds for: each ``worker`` for itself, as in Celery, or all together (``global``).
         options: any option of Celery's ``shared_task`` (``time_limit``, ``bind``, ``max_retries``, …).
 
     The function's docstring is its description in the API. The decorated function can still be called directly.
     Raises: ValueError for another ``unique``, and for one that is acknowledged before it runs: nobody would know then
-        whether it still does.
+        whether it still does; for a rate or a scope that is none.
     """
     if unique is not None and options.get("acks_late") is False:
         raise ValueError(f"{name} is unique, so it cannot have acks_late=False.")
+    check_rate_limit(options.get("rate_limit"), scope)
 
     def declare(function: Callable[..., Any]) -> Any:
         names = [parameter.name for parameter in inspect.signature(function).parameters.values()]
@@ -102,6 +106,7 @@ def job(
         # another name outside; the schema says so then.
         renamed = any(field.data_key for field in params().fields.values())
         options.setdefault("typing", not renamed)
+        options.setdefault("rate_limit_scope", scope)
         return shared_task(name=name, job_spec=spec, transactional=transactional, **options)(function)
 
     return declare

@@ -45,7 +45,7 @@ def park_invalid(message: Any, reason: str) -> None:
     channel, tag = message.channel, message.delivery_tag
     payload, queue = _held(channel, tag)
     park_unreadable(channel, tag, dumps(payload), queue, reason)
-    _settle(message)
+    settle(message)
 
 
 def quarantine(message: Any, task: str) -> None:
@@ -54,7 +54,7 @@ def quarantine(message: Any, task: str) -> None:
     payload, queue = _held(channel, tag)
     keys = [*channel.lease_keys, channel.prefixed(quarantine_key(queue, task))]
     channel.run_script(PARK, keys, [tag, (message.headers or {}).get("id") or "", dumps(payload), 0])
-    _settle(message)
+    settle(message)
 
 
 def release_quarantined(channel: "ClaimingChannelMixin", tasks: Iterable[str]) -> int:
@@ -87,7 +87,7 @@ def _held(channel: "ClaimingChannelMixin", tag: str) -> tuple[dict[str, Any], st
     return payload, queue
 
 
-def _settle(message: Any) -> None:
+def settle(message: Any) -> None:
     """Free the worker's place for it; Redis has been told already."""
     message.channel.qos.settle(message.delivery_tag)
     message._state = "REJECTED"

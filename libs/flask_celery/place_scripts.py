@@ -5,22 +5,27 @@ can only be searched from end to end, so beside each there is a sorted set of th
 What a list has lost (``redis-cli``, a stock worker's pop that was not finished) is then seen by comparing the two
 at the end where messages are taken, at the same cost for ten messages or a million (see ``MISSING``).
 
-=============================  ======  ================================================================
-key, after the prefix          type    holds
-=============================  ======  ================================================================
-``<list>:taskgate-order``      zset    ids of the tasks in a list by their order, the next one first
-``taskgate-lists``             set     the lists that have been pushed to and are not known to be empty
-``taskgate-wake-<queue>``      list    tokens that wake a queue's idle workers
-``unacked_index``              zset    delivery tags by the time their lease began (kombu's)
-``unacked``                    hash    tag → ``[message, exchange, routing key]`` (kombu's)
-``taskgate-held``              hash    task id → tag
-``taskgate-delayed``           zset    task ids by the time they are due, in Unix seconds
-``taskgate-delayed-messages``  hash    task id → list, queue, ``first`` or nothing, and message, a line each
-``taskgate-quarantined``       hash    task id → the quarantine's key
-``taskgate-purged``            set     the keys of the orders of lists that were emptied on purpose
-``taskgate-fence``             string  the last fencing number given out
-``taskgate-looks``             hash    since when, and when last, workers have looked for leases that are over
-=============================  ======  ================================================================
+================================  ======  ================================================================
+key, after the prefix             type    holds
+================================  ======  ================================================================
+``<list>:taskgate-order``         zset    ids of the tasks in a list by their order, the next one first
+``taskgate-lists``                set     the lists that have been pushed to and are not known to be empty
+``taskgate-wake-<queue>``         list    tokens that wake a queue's idle workers
+``unacked_index``                 zset    delivery tags by the time their lease began (kombu's)
+``unacked``                       hash    tag → ``[message, exchange, routing key]`` (kombu's)
+``taskgate-held``                 hash    task id → tag
+``taskgate-delayed``              zset    task ids by the time they are due, in Unix seconds
+``taskgate-delayed-messages``     hash    task id → list, queue, ``first`` or nothing, and message, a line each
+``<list>:taskgate-line-<task>``   zset    task ids that wait for a turn of the task's rate limit, the next
+                                          one first; their messages are delayed, to a time that never
+                                          comes (``line_scripts``)
+``taskgate-lines``                set     ``<task>``, a line's end and ``<list>`` of each such line
+``taskgate-limit-<task>``         hash    when the task's next run is due, and how far runs are apart (µs)
+``taskgate-quarantined``          hash    task id → the quarantine's key
+``taskgate-purged``               set     the keys of the orders of lists that were emptied on purpose
+``taskgate-fence``                string  the last fencing number given out
+``taskgate-looks``                hash    since when, and when last, workers have looked for leases that are over
+================================  ======  ================================================================
 
 What a worker holds is kept as kombu keeps it, so that stock workers on the same Redis give it back too. Times are the
 server's own (TIME), so that the hosts' clocks need not agree. The last argument of each script is the deployment's

@@ -32,6 +32,8 @@ class ContextTask(Task):  # type: ignore[misc]
     job_spec: "JobSpec | None" = None
     #: In a worker, its database work is applied once however often it is delivered (``database.run_once``).
     transactional = False
+    #: Whom Celery's ``rate_limit`` holds for (``rate_limits.RateScope``).
+    rate_limit_scope = "worker"
     #: Read by the worker, which imports it when it starts to consume.
     Request = "libs.flask_celery.request:JobRequest"
 

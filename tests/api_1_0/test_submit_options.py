@@ -216,6 +216,7 @@ def test_tasks_tell_their_queues_and_limits(installation: Installation) -> None:
         "time_limit": 600,
         "soft_time_limit": None,
         "rate_limit": None,
+        "rate_limit_scope": None,
         "max_retries": 1,
         "queue_limit": 1_000_000,
         "owner_limit": None,

@@ -31,6 +31,7 @@ PROBES = (
     "tests.functional.batch_jobs",
     "tests.functional.unique_jobs",
     "tests.notes.settings_jobs",
+    "tests.functional.limited_jobs",
 )
 
 LOAD_PROBES = ("-I", ",".join(PROBES))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from marshmallow import Schema, fields
+from marshmallow.validate import OneOf
 
 from app.api_1_0.links import submit_url, task_url
 from app.json_schema import params_schema
@@ -17,7 +18,13 @@ class LimitsSchema(Schema):
         required=True, allow_none=True, metadata={"description": "Seconds after which a run is told to end."}
     )
     rate_limit = fields.String(
-        required=True, allow_none=True, metadata={"description": "Runs that one worker begins, as 10/m."}
+        required=True, allow_none=True, metadata={"description": "Runs that may begin, as 10/m."}
+    )
+    rate_limit_scope = fields.String(
+        required=True,
+        allow_none=True,
+        validate=OneOf(["worker", "global"]),
+        metadata={"description": "Whether `rate_limit` is of each worker or of all together."},
     )
     max_retries = fields.Integer(
         required=True, allow_none=True, metadata={"description": "Further tries when one fails."}
