@@ -4,13 +4,16 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from flask import Flask
 from redis.exceptions import RedisError
 
+from app.jobs.queues import COLLECT, COMPUTE
 from config import Config, embedded_redis_socket
+from libs.flask_celery import declared_queues, queues_in_use
 from libs.local_stack import ChildSpec, EmbeddedRedis, LocalStackError
 
 _ROOT = Path(__file__).parents[2]
@@ -62,9 +65,53 @@ def children(
     return [
         *first,
         _child("api", _api_command(config), environment, logs, lambda: _api_answers(base_url), stop=35),
-        _child("worker", _worker_command(config), environment, logs, _worker_answers(app), stop=_worker_stop(app)),
+        *(
+            _child(
+                worker.name,
+                _worker_command(config, worker),
+                environment,
+                logs,
+                # The others start while the sample job runs: each takes seconds of a processor.
+                _worker_answers(app, worker) if worker.is_first else None,
+                stop=_worker_stop(app),
+            )
+            for worker in queue_workers(app, config)
+        ),
         _child("beat", _beat_command(config), environment, logs, None, stop=10),
         *last,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWorker:
+    """A worker of this machine, and what it consumes."""
+
+    name: str  # of its log, too
+    queues: tuple[str, ...]
+    concurrency: int
+    is_first: bool = False
+
+    @property
+    def hostname(self) -> str:
+        """What Celery calls it."""
+        prefix = "taskgate" if self.is_first else self.queues[0]
+        return f"{prefix}@{socket.gethostname()}"
+
+
+def queue_workers(app: Flask, config: Config) -> list[QueueWorker]:
+    """One for what a worker consumes by itself, and one for each other queue that jobs and schedules of the code use.
+
+    A queue of its own is there so that its jobs wait for nobody else's, which a worker of several queues could not
+    keep: long jobs of one would take all of its processes. One process each is enough to see to that on one machine.
+    """
+    celery_app = app.extensions["celery"]
+    usual = tuple(declared_queues(celery_app))
+    others = (
+        queues_in_use(celery_app) | {COLLECT, COMPUTE} | ({config.webhook_queue} if config.webhook_queue else set())
+    )
+    return [
+        QueueWorker("worker", usual, config.worker_concurrency, is_first=True),
+        *(QueueWorker(f"worker-{queue}", (queue,), 1) for queue in sorted(others - set(usual))),
     ]
 
 
@@ -97,11 +144,11 @@ def _api_command(config: Config) -> list[str]:
     ]
 
 
-def _worker_command(config: Config) -> list[str]:
+def _worker_command(config: Config, worker: QueueWorker) -> list[str]:
     return [
         *_CELERY,
-        *("worker", "--hostname", _WORKER_NAME, "--loglevel", config.log_level),
-        *("--concurrency", str(config.worker_concurrency)),
+        *("worker", "--hostname", worker.hostname, "--loglevel", config.log_level),
+        *("--queues", ",".join(worker.queues), "--concurrency", str(worker.concurrency)),
     ]
 
 
@@ -134,14 +181,11 @@ def _flower_listens(config: Config) -> Callable[[], bool]:
     return listens
 
 
-_WORKER_NAME = f"taskgate@{socket.gethostname()}"
-
-
-def _worker_answers(app: Flask) -> Callable[[], bool]:
+def _worker_answers(app: Flask, worker: QueueWorker) -> Callable[[], bool]:
     """Asked over the broker, as ``celery inspect ping`` does: only then does the worker take jobs."""
 
     def answers() -> bool:
         control = app.extensions["celery"].control
-        return bool(control.ping(destination=[_WORKER_NAME], timeout=0.3, limit=1))
+        return bool(control.ping(destination=[worker.hostname], timeout=0.3, limit=1))
 
     return answers

@@ -25,7 +25,7 @@ _DEVELOPMENT_PRINCIPAL = "dev"
 @click.option("--flower/--no-flower", default=False, help="Start Flower too, behind a password.")
 @with_appcontext
 def up(sample: bool, flower: bool) -> None:
-    """Start Redis (unless REDIS_URL is set), the API, a worker and beat, and stay up until Ctrl-C."""
+    """Start Redis (unless REDIS_URL is set), the API, workers and beat, and stay up until Ctrl-C."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     config: Config = app.config["TASKGATE"]
     try:

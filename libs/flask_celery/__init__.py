@@ -73,6 +73,7 @@ from libs.flask_celery.history.telling import LEVELS, TellingSettings
 from libs.flask_celery.job_search import Found, Wanted, search
 from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
+from libs.flask_celery.queues_in_use import declared_queues, queues_in_use
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
 from libs.flask_celery.repeat import run_again
 from libs.flask_celery.schedules.cron import Cron, CronError
@@ -115,6 +116,8 @@ __all__ = [
     "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "Figures", "QueueFigures", "RunTimes",
     "forget_completions", "kept_files", "quarantined", "read_figures",
     "release_from_quarantine", "run_again", "unfinished_params",
+    # Serving their queues
+    "declared_queues", "queues_in_use",
     # Doing more in the workers
     "FIRST_HEADER", "ThreadStep", "run_script",
     # One job at a time

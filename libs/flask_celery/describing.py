@@ -35,7 +35,7 @@ class JobDescription:
 def describe(celery_app: "FlaskCelery", spec: JobSpec) -> JobDescription:
     """The operator's routes and limits are those that this process knows."""
     task, conf, terms = celery_app.tasks[spec.name], celery_app.conf, celery_app.terms
-    queue = _usual_queue(celery_app, spec.name)
+    queue = usual_queue(celery_app, spec.name)
     return JobDescription(
         spec=spec,
         queue=queue,
@@ -52,7 +52,8 @@ def describe(celery_app: "FlaskCelery", spec: JobSpec) -> JobDescription:
     )
 
 
-def _usual_queue(celery_app: "FlaskCelery", name: str) -> str:
+def usual_queue(celery_app: "FlaskCelery", name: str) -> str:
+    """Where a task waits when nobody chooses another queue, by its logical name."""
     amqp: Any = celery_app.amqp
     found = amqp.router.route({}, name, task_type=celery_app.tasks[name]).get("queue")
     physical = getattr(found, "name", found) or celery_app.conf.task_default_queue

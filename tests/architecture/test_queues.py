@@ -1,0 +1,113 @@
+"""Every queue that something is submitted to has somebody who takes it from there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app.commands.stack import children, queue_workers
+from app.jobs.queues import COLLECT, COMPUTE
+from app.jobs.schedules import SCHEDULES
+from config import Config
+from libs.flask_celery import FlaskCelery, describe, job_specs, queues_in_use
+from tests.conftest import ROOT, built_app
+from tests.functional.job_runs import probe_jobs
+
+UNITS = ROOT / "deploy" / "systemd"
+
+
+@pytest.fixture
+def celery_app(app: Flask) -> FlaskCelery:
+    celery_app: FlaskCelery = app.extensions["celery"]
+    celery_app.finalize()
+    return celery_app
+
+
+def consumed_by_up(app: Flask, config: Config) -> list[str]:
+    """From the commands that ``manage.py up`` starts."""
+    commands = [spec.argv for spec in children(app, config, None, "http://127.0.0.1:1") if "worker" in spec.argv]
+    lists = [argv[list(argv).index("--queues") + 1] for argv in commands]
+    return [queue for queues in lists for queue in queues.split(",")]
+
+
+def consumed_by_systemd() -> list[str]:
+    """The instances that the target wants."""
+    return re.findall(r"^Wants=taskgate-worker@(\S+)\.service$", (UNITS / "taskgate.target").read_text(), re.M)
+
+
+def submitted_to(celery_app: FlaskCelery) -> set[str]:
+    """By the declarations themselves, and not by what the commands ask."""
+    jobs = [describe(celery_app, spec) for spec in job_specs(celery_app).values()]
+    of_jobs = {queue for job in jobs for queue in job.queues}
+    of_schedules = {entry.get("options", {}).get("queue", "default") for entry in SCHEDULES.values()}
+    return of_jobs | of_schedules | {"default", COLLECT, COMPUTE}
+
+
+def test_every_queue_has_one_worker_in_up(app: Flask, config: Config, celery_app: FlaskCelery) -> None:
+    consumed = consumed_by_up(app, config)
+
+    assert set(consumed) >= submitted_to(celery_app)
+    assert len(consumed) == len(set(consumed))
+
+
+def test_every_queue_has_a_worker_under_systemd(celery_app: FlaskCelery) -> None:
+    consumed = consumed_by_systemd()
+
+    assert set(consumed) >= submitted_to(celery_app) | queues_in_use(celery_app)
+    assert len(consumed) == len(set(consumed))
+
+
+def test_queues_of_jobs_to_come_get_a_worker_in_up(environment: dict[str, str], config: Config) -> None:
+    """Of jobs, of what may be chosen for them, of schedules, and of webhooks."""
+    schedule = '{"sums": {"task": "maintenance.adds", "schedule": 60, "options": {"queue": "nightly"}}}'
+    config = replace(config, webhook_queue="hooks", celery={"CELERY_BEAT_SCHEDULE": schedule})
+    with probe_jobs(), built_app(config) as app:
+        app.extensions["celery"].finalize()
+        consumed = set(consumed_by_up(app, config))
+        in_use = queues_in_use(app.extensions["celery"])
+
+    assert consumed >= {"default", "fast", "slow", "nightly", "hooks"}
+    assert in_use >= {"default", "fast", "slow", "nightly"}
+
+
+def test_the_operators_own_queues_stay_with_the_first_worker(environment: dict[str, str], config: Config) -> None:
+    queues = '{"main": {"exchange": "main"}, "for_task_compute": {}}'
+    settings = {"CELERY_TASK_QUEUES": queues, "CELERY_TASK_DEFAULT_QUEUE": "main"}
+    config = replace(config, deployment="acme", celery=settings)
+    with built_app(config) as app:
+        first, *others = queue_workers(app, config)
+
+    assert (set(first.queues), first.concurrency) == ({"main", COMPUTE}, config.worker_concurrency)
+    assert [(worker.queues, worker.concurrency) for worker in others] == [((COLLECT,), 1)]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_the_units_are_valid(tmp_path: Path) -> None:
+    """With the programs of this environment in the place of those to be installed."""
+    program = Path(sys.executable).parent
+    for unit in UNITS.glob("taskgate*"):
+        text = unit.read_text().replace("/opt/taskgate/.venv/bin", str(program)).replace("/opt/taskgate", str(ROOT))
+        (tmp_path / unit.name).write_text(text)
+    (tmp_path / "taskgate-worker@default.service").symlink_to(tmp_path / "taskgate-worker@.service")
+    names = ["taskgate.target", "taskgate-api.service", "taskgate-beat.service", "taskgate-worker@default.service"]
+
+    outcome = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in names)],
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    complaints = [line for line in outcome.stderr.splitlines() if "taskgate" in line]
+    assert complaints == []
+    assert outcome.returncode == 0, outcome.stderr
