@@ -36,6 +36,7 @@ key, after the prefix                    type    holds
 ``taskgate-batches-<owner>``             zset    an owner's batches by the time they were submitted (ms)
 ``taskgate-batches-due``                 zset    batches that are over and whose ``then`` is to be submitted
 ``taskgate-batches-retired``             zset    ``<batch_id> <owner>`` by the time they may be forgotten (ms)
+``taskgate-limit-<task>``                hash    with another broker than Redis: as in ``place_scripts``
 ``taskgate-file-sweep``                  string  there while no sweep of files is due (``file_sweeper``)
 =======================================  ======  ======================================================
 
