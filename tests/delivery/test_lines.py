@@ -72,6 +72,12 @@ def claims(celery_app: Celery, channel: ClaimingChannelMixin) -> Claims:
     return Claims(celery_app, channel)
 
 
+def hourly(claims: Claims) -> SharedBucket:
+    pace = Pace.of_rate(HOURLY)
+    assert pace is not None
+    return SharedBucket(claims.app.tasks[LIMIT], pace)
+
+
 def forget_the_last_run(broker: "Redis[bytes]") -> None:
     """As if an interval had passed."""
     broker.hset(f"taskgate-limit-{LIMIT}", "next", 0)
@@ -104,6 +110,21 @@ def test_turns_are_taken_in_order_before_what_comes_later(claims: Claims, broker
 
     assert claims.claim() == 0
     assert broker.smembers("taskgate-lines") == set()
+
+
+def test_a_turn_that_has_come_is_the_lines_and_not_of_who_asks_just_then(
+    claims: Claims, broker: "Redis[bytes]"
+) -> None:
+    _, second, late = claims.submit(3)
+    for _ in range(2):
+        claims.take(HOURLY)
+    held = claims.claim()
+    forget_the_last_run(broker)
+
+    assert not take_turn(held, hourly(claims))
+
+    assert broker.zrange(f"default:taskgate-line-{LIMIT}", 0, -1) == [second.encode(), late.encode()]
+    assert claims.take(HOURLY) == (second, True)
 
 
 def test_a_line_is_taken_from_by_workers_of_its_queue_alone(claims: Claims, broker: "Redis[bytes]") -> None:
@@ -171,9 +192,7 @@ def test_a_job_whose_lease_is_over_is_left_to_whom_it_was_given(claims: Claims, 
     held = claims.claim()
     claims.channel.qos.restore_by_tag(held.delivery_tag)
 
-    pace = Pace.of_rate(HOURLY)
-    assert pace is not None
-    assert not take_turn(held, SharedBucket(claims.app.tasks[LIMIT], pace))
+    assert not take_turn(held, hourly(claims))
 
     assert broker.llen("default") == 1
     assert broker.hlen("taskgate-delayed-messages") == 0

@@ -54,38 +54,38 @@ def test_a_limit_holds_and_others_go_on_in_every_pool(pool_runs: JobRuns) -> Non
     assert {start["retries"] for start in found} == {0}
 
 
-def test_jobs_that_wait_outlive_a_restart_of_redis(pool_runs: JobRuns) -> None:
+def test_jobs_that_wait_outlive_a_restart_of_redis(thread_runs: JobRuns) -> None:
     label = uuid4().hex
-    jobs = [pool_runs.publish("together", label).id for _ in range(25)]
-    starts(pool_runs, label, 3)
+    jobs = [thread_runs.publish("together", label).id for _ in range(25)]
+    starts(thread_runs, label, 3)
 
-    pool_runs.installation.redis.stop(kill=True)
-    pool_runs.installation.redis.start()
+    thread_runs.installation.redis.stop(kill=True)
+    thread_runs.installation.redis.start()
 
-    assert {pool_runs.ended(job, timeout=60).state for job in jobs} == {JobState.SUCCESS}
+    assert {thread_runs.ended(job, timeout=60).state for job in jobs} == {JobState.SUCCESS}
 
 
-def test_a_high_rate_is_kept_up(pool_runs: JobRuns) -> None:
+def test_a_high_rate_is_kept_up(thread_runs: JobRuns) -> None:
     label = uuid4().hex
     for _ in range(200):
-        pool_runs.publish("often", label)
+        thread_runs.publish("often", label)
 
-    times = [start["at"] for start in starts(pool_runs, label, 200)]
+    times = [start["at"] for start in starts(thread_runs, label, 200)]
 
     print(f"\n{199 / (times[-1] - times[0]):.0f}/s of 200/s")
     assert times[-1] - times[0] > 0.85  # a tenth of a second's may begin at once
     assert times[-1] - times[0] < 20
 
 
-def test_an_operator_may_set_another_rate_and_none(pool_runs: JobRuns) -> None:
+def test_an_operator_may_set_another_rate_and_none(thread_runs: JobRuns) -> None:
     """With Celery's own commands and settings."""
     label = uuid4().hex
     for _ in range(2):
-        pool_runs.publish("seldom", label)
-    starts(pool_runs, label, 1)
-    assert pool_runs.noted(label) == 1
+        thread_runs.publish("seldom", label)
+    starts(thread_runs, label, 1)
+    assert thread_runs.noted(label) == 1
 
-    pool_runs.celery.control.rate_limit("probe.seldom", "100/s", reply=True)
-    pool_runs.publish("seldom", label)
+    thread_runs.celery.control.rate_limit("probe.seldom", "100/s", reply=True)
+    thread_runs.publish("seldom", label)
 
-    starts(pool_runs, label, 3)
+    starts(thread_runs, label, 3)
