@@ -24,11 +24,16 @@ def installation_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobR
 @pytest.fixture
 def pool_runs(installation_runs: JobRuns, request: pytest.FixtureRequest) -> Iterator[JobRuns]:
     """With one worker of the pool."""
-    worker = start_probe_worker(
-        installation_runs, "--pool", getattr(request, "param", "threads"), "--concurrency", "2"
-    )
+    worker = start_probe_worker(installation_runs, "--pool", request.param, "--concurrency", "2")
     yield installation_runs
     worker.stop()
+
+
+@pytest.fixture(scope="module")
+def thread_runs(installation_runs: JobRuns) -> JobRuns:
+    """With a worker for all tests that follow the first use."""
+    start_probe_worker(installation_runs, "--pool", "threads", "--concurrency", "2")
+    return installation_runs
 
 
 def starts(runs: JobRuns, label: str, count: int) -> list[dict[str, Any]]:
