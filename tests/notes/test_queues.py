@@ -46,9 +46,11 @@ class Workers:
         return {worker.name for worker in self.by_queue[queue]}
 
     def stop(self) -> None:
-        for workers in self.by_queue.values():
-            for worker in workers:
-                worker.stop()
+        running = [worker for workers in self.by_queue.values() for worker in workers]
+        for worker in running:
+            worker.process.terminate()
+        for worker in running:
+            worker.process.wait(30)
 
 
 @pytest.fixture(scope="module")
