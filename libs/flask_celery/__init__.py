@@ -54,6 +54,7 @@ from libs.flask_celery.errors import (
     UnknownTaskError,
 )
 from libs.flask_celery.factory import FlaskCelery, make_celery
+from libs.flask_celery.failures import FailedJob, FailedJobs, Failures
 from libs.flask_celery.figures.counting import BUCKETS, Counts, RunTimes
 from libs.flask_celery.figures.reading import BrokerFigures, Figures, QueueFigures, read_figures
 from libs.flask_celery.file_sweeper import JobFileSweep
@@ -113,8 +114,8 @@ __all__ = [
     # Scheduling them
     "Cron", "CronError", "Schedule", "ScheduleSource", "Schedules", "run_now",
     # Looking after them
-    "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "Figures", "QueueFigures", "RunTimes",
-    "forget_completions", "kept_files", "quarantined", "read_figures",
+    "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "FailedJob", "FailedJobs", "Failures",
+    "Figures", "QueueFigures", "RunTimes", "forget_completions", "kept_files", "quarantined", "read_figures",
     "release_from_quarantine", "run_again", "unfinished_params",
     # Serving their queues
     "declared_queues", "queues_in_use",

@@ -10,7 +10,7 @@ A job may be published more than once: each retry and each replacement (``Task.r
 
 from libs.flask_celery.batches.scripts import FILLING
 from libs.flask_celery.place_scripts import PLACES
-from libs.flask_celery.record_scripts import FINAL
+from libs.flask_celery.record_functions import FINAL
 from libs.flask_celery.unique_scripts import HELD
 
 #: What ACCEPT may answer, beside what a batch answers that takes no more jobs (``batch_scripts.refusal``). The second

@@ -88,6 +88,8 @@ def fill_g(request: Any) -> None:
     g.traceparent = facts.traceparent if facts else None
     deadline = facts.deadline if facts else None
     g.deadline = None if deadline is None else datetime.fromtimestamp(deadline / 1000, tz=UTC)
+    due_at = facts.due_at if facts else None
+    g.due_at = None if due_at is None else datetime.fromtimestamp(due_at / 1000, tz=UTC)
 
 
 def dispose_after_fork(app: Flask) -> None:

@@ -30,6 +30,7 @@ class SubmissionFacts:
     deadline: int | None = None  # Unix time in milliseconds at which it is cancelled if it has not ended
     batch_id: str | None = None  # the batch it was submitted with
     schedule_id: str | None = None  # the schedule that has submitted it
+    due_at: int | None = None  # Unix time in milliseconds at which that was due
 
     @classmethod
     def of_caller(cls) -> "SubmissionFacts":
@@ -63,6 +64,7 @@ class SubmissionFacts:
             deadline=deadline if isinstance(deadline := header.get("deadline"), int) else None,
             batch_id=_text(header.get("batch_id")),
             schedule_id=_text(header.get("schedule_id")),
+            due_at=due_at if isinstance(due_at := header.get("due_at"), int) else None,
         )
 
     def to_header(self) -> dict[str, Any]:
@@ -77,6 +79,7 @@ class SubmissionFacts:
             "deadline": self.deadline,
             "batch_id": self.batch_id,
             "schedule_id": self.schedule_id,
+            "due_at": self.due_at,
         }
         return {name: value for name, value in named.items() if value}
 

@@ -15,6 +15,8 @@ key, after the prefix                    type    holds
 ``taskgate-unfinished``                  zset    accepted and not final, by the time of submission (ms)
 ``taskgate-unfinished-by-owner``         hash    how many of them each owner has
 ``taskgate-failed``                      zset    the dead letters: failed jobs by the time they failed (ms)
+``taskgate-failures``                    zset    all failed jobs by the time they failed, by the server's
+                                                 clock (ms): ``failures``
 ``taskgate-terminate``                   zset    jobs whose process is to be ended, by the time it was asked
 ``taskgate-deadlines``                   zset    ``start``, ``end`` or ``kill`` and a task id, by the time
                                                  (ms) at which the job is late for it (``deadlines``)
@@ -87,6 +89,11 @@ class RecordKeys:
     def failed(self) -> str:
         """The newest failed jobs."""
         return f"{self.prefix}taskgate-failed"
+
+    @property
+    def failures(self) -> str:
+        """The newest failed jobs, those that were run again or dropped since among them."""
+        return f"{self.prefix}taskgate-failures"
 
     @property
     def terminate(self) -> str:

@@ -1,120 +1,9 @@
 """The Lua scripts that change what Redis holds about an accepted job, each one atomic step on the result database."""
 
-from libs.flask_celery.batches.scripts import BOOKS
-from libs.flask_celery.figures.counting import COUNTING
-from libs.flask_celery.history.scripts import HISTORY
-from libs.flask_celery.serializers import STATUS
-from libs.flask_celery.unique_scripts import KEPT
-
-#: The states that nothing follows.
-FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"
+from libs.flask_celery.record_functions import RECORDS
 
 #: What STORE answers when it has stored; else OVERTAKEN as ACCEPT, or that the job is final.
 STORED = b"STORED"
-
-#: The functions of the scripts below. The last argument is the prefix of the records' keys.
-_RECORDS = (
-    FINAL
-    + STATUS
-    + """
-local prefix = ARGV[#ARGV]
-local records = prefix
-local meta, ledger = KEYS[1], KEYS[2]
-
--- A stock worker tells the record alone: it knows no ledger.
-local function written_state() return status_at(meta) end
-"""
-    + BOOKS
-    + HISTORY
-    + COUNTING
-    + KEPT
-    + """
-local function known_state()
-  local state = redis.call('HGET', ledger, 'state')
-  if state and final[state] then return state end
-  local written = written_state()
-  return final[written or ''] and written or state
-end
-
--- It has started: from now on it may not be too late for that.
-local function has_started(task_id)
-  if redis.call('HDEL', ledger, 'expires') == 1 then
-    redis.call('ZREM', prefix .. 'taskgate-deadlines', 'start ' .. task_id)
-  end
-end
-
--- It is over: from now on it cannot be late for anything.
-local function forget_deadlines(task_id)
-  has_started(task_id)
-  if redis.call('HDEL', ledger, 'deadline') == 1 then
-    redis.call('ZREM', prefix .. 'taskgate-deadlines', 'end ' .. task_id, 'kill ' .. task_id)
-  end
-end
-
--- The job is no longer one that its owner waits for, nor one to put back in its queue should its message be lost.
-local function count_out(task_id, owner)
-  if redis.call('ZREM', prefix .. 'taskgate-unfinished', task_id) == 0 then return end
-  local counts = prefix .. 'taskgate-unfinished-by-owner'
-  if redis.call('HINCRBY', counts, owner, -1) <= 0 then redis.call('HDEL', counts, owner) end
-end
-
--- Who asked to be told of the job's end is owed that from now on, once, whatever else is said of the job.
-local function owe_webhook(task_id, owner, now)
-  if owner == '' or redis.call('HEXISTS', ledger, 'webhook') == 0 then return end
-  if redis.call('HSETNX', ledger, 'webhook_owed', now) == 0 then return end
-  redis.call('SADD', prefix .. 'taskgate-webhooks-due', owner)
-  redis.call('ZADD', prefix .. 'taskgate-webhooks-due-' .. owner, now, task_id)
-end
-
--- From now on what is known of the job has an end. Each job that ends takes two older ones out of their indexes, so
--- that these cannot grow for ever. The id's length stands before it, since an id may hold anything.
-local function retire(task_id, owner, keep, now)
-  local retired = prefix .. 'taskgate-retired'
-  redis.call('PEXPIRE', ledger, keep)
-  redis.call('ZADD', retired, now + keep, #task_id .. ' ' .. task_id .. ' ' .. owner)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', retired, '-inf', now, 'LIMIT', 0, 2)) do
-    local length, rest = string.match(member, '^(%d+) (.*)$')
-    if length then
-      local id, former_owner = string.sub(rest, 1, length), string.sub(rest, length + 2)
-      redis.call('ZREM', prefix .. 'taskgate-owner-' .. former_owner, id)
-      redis.call('ZREM', prefix .. 'taskgate-failed', id)
-    end
-    redis.call('ZREM', retired, member)
-  end
-end
-
--- Returns the batch whose `then` is to be submitted now, or ''.
-local function finish(task_id, record, state, ttl, keep, now, told)
-  local due = tell_batch(state, true, ttl, keep, now)
-  local known = redis.call('HMGET', ledger, 'owner', 'unique', 'task')
-  local owner, failed, message = known[1] or '', prefix .. 'taskgate-failed', prefix .. 'taskgate-message-' .. task_id
-  count_end(known[3] or '', state)
-  count_out(task_id, owner)
-  owe_webhook(task_id, owner, now)
-  if redis.call('HDEL', ledger, 'cancel', 'fence') > 0 then
-    redis.call('ZREM', prefix .. 'taskgate-terminate', task_id)
-  end
-  forget_deadlines(task_id)
-  if state == 'FAILURE' and redis.call('EXISTS', message) == 1 then
-    redis.call('ZADD', failed, now, task_id)
-    redis.call('ZREMRANGEBYRANK', failed, 0, -100001)
-  end
-  if ttl > 0 then
-    redis.call('SET', meta, record, 'EX', ttl)
-    -- What failed can be run again for as long as it is listed.
-    redis.call('PEXPIRE', message, state == 'FAILURE' and keep or ttl * 1000)
-    keep_claim(task_id, known[2], ttl * 1000)
-    retire(task_id, owner, keep, now)
-  else
-    redis.call('SET', meta, record)
-  end
-  redis.call('HSET', ledger, 'state', state)
-  tell(task_id, 'state', now, told)
-  redis.call('PUBLISH', meta, record)
-  return due
-end
-"""
-)
 
 #: Stores a state unless the job is final already, or the run that says it has been overtaken.
 #: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
@@ -124,7 +13,7 @@ end
 #: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or '', the batch
 #: whose `then` is to be submitted now or ''}.
 STORE = (
-    _RECORDS
+    RECORDS
     + """
 local task_id, record, state, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6])
 -- A full Redis refuses a script's first write when it needs memory, so the first one deletes: how a job ended is
@@ -179,7 +68,7 @@ return {'STORED', cancel, before or '', due}
 #: Returns {'REVOKED' | 'REQUESTED' | 'STARTED' | 'FINAL' | 'UNKNOWN', the state before or '', the batch whose `then`
 #: is to be submitted now or ''}.
 CANCEL = (
-    _RECORDS
+    RECORDS
     + """
 local task_id, record, now = ARGV[1], ARGV[2], tonumber(ARGV[5])
 local state = known_state()
@@ -203,7 +92,7 @@ return {'REQUESTED', state, ''}
 #: ARGV: 1 task id, 2 the publication that is acknowledged, 3 the run's fence or 0, 4 ttl (s), 5 keep (ms),
 #: 6 now (ms), 7 '1' when its run is over too, prefix. Returns the batch whose `then` is to be submitted now, or ''.
 LET_GO = (
-    _RECORDS
+    RECORDS
     + """
 local known = redis.call('HMGET', ledger, 'owner', 'publication', 'fence', 'unique')
 local ttl, keep, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -222,6 +111,7 @@ if final[state or ''] then
   if told[1] ~= state and told[2] ~= state then tell(ARGV[1], 'state', now, '{"state": "' .. state .. '"}') end
   redis.call('HSET', ledger, 'state', state)  -- which outlives the record
   owe_webhook(ARGV[1], known[1] or '', now)
+  note_failure(ARGV[1], state)
 end
 for _, name in ipairs({'celery-task-meta-', 'taskgate-message-', 'taskgate-events-', 'taskgate-log-'}) do
   local kept = prefix .. name .. ARGV[1]
@@ -237,7 +127,7 @@ return due
 #: so for a while the ledger goes on saying that it must not run. KEYS: meta, ledger.
 #: ARGV: 1 task id, 2 the idempotency key or '', 3 for how long (ms), prefix.
 WITHDRAW = (
-    _RECORDS
+    RECORDS
     + """
 local owner = redis.call('HGET', ledger, 'owner') or ''
 keep_claim(ARGV[1], redis.call('HGET', ledger, 'unique'), 0)

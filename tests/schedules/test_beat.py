@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
+from celery.app.task import Context
 from celery.schedules import schedule as every
+from flask import g
 from redbeat import RedBeatSchedulerEntry
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from libs.flask_celery import Cron, FlaskCelery, Schedule, Schedules
+from libs.flask_celery.context import fill_g
 from libs.flask_celery.ledger import now_ms
+from libs.flask_celery.message_copy import expanded
 from libs.flask_celery.schedules.beat import BATCH, JobScheduler
 from tests.conftest import RedisServer
 from tests.schedules.conftest import Clock
@@ -34,6 +39,22 @@ def test_what_is_due_is_submitted_for_its_owner(
     assert (now.due, now.last_task_id, now.runs, now.error) == (due + 3_600_000, job.task_id, 1, None)
     assert now.last_run_at is not None
     assert schedules.get(later.id).last_task_id is None
+
+
+def test_a_job_is_told_when_it_was_due(
+    beat: JobScheduler, schedules: Schedules, make: Callable[..., Schedule], clock: Clock, celery_app: FlaskCelery
+) -> None:
+    due = clock.make_due(make(HOUR), ago=5)
+
+    beat.tick()
+
+    [job] = clock.jobs()
+    message, _ = expanded(celery_app.backend.client.get(celery_app.backend.keys.message(job.task_id)))
+    with celery_app.flask_app.app_context():
+        fill_g(Context(message["headers"]))
+        assert g.due_at == datetime.fromtimestamp(due / 1000, tz=UTC)
+        fill_g(Context({}))
+        assert g.due_at is None
 
 
 def test_beat_sleeps_until_the_next_due_time_and_no_longer_than_its_interval(

@@ -44,7 +44,7 @@ def submit_due(celery_app: "FlaskCelery", schedule: Schedule, due: int) -> str:
     """
     task_id = due_task_id(celery_app, schedule.id, due)
     try:
-        _publish(celery_app, schedule, task_id)
+        _publish(celery_app, schedule, task_id, due)
     except AlreadyRunningError as running:
         return running.task_id
     return task_id
@@ -77,14 +77,14 @@ def run_now(
     return SubmittedJob(task_id, schedule.task, JobState.PENDING, submitted_at)
 
 
-def _publish(celery_app: "FlaskCelery", schedule: Schedule, task_id: str) -> datetime:
+def _publish(celery_app: "FlaskCelery", schedule: Schedule, task_id: str, due: int | None = None) -> datetime:
     of_api = schedule.source is ScheduleSource.API
     task = celery_app.tasks.get(schedule.task)
     with _in_name_of(celery_app, schedule.owner):
         spec = job_spec(celery_app, schedule.task) if of_api else getattr(task, "job_spec", None)
         if spec is not None:
             spec.load(schedule.args, schedule.params)
-        facts = replace(SubmissionFacts.of_caller(), schedule_id=schedule.id)
+        facts = replace(SubmissionFacts.of_caller(), schedule_id=schedule.id, due_at=due)
         options = dict(schedule.options)
         headers = {**options.pop("headers", {}), HEADER: facts.to_header(), "celery_beat_task": True}
         if of_api:
