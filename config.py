@@ -151,6 +151,9 @@ class Config:
     schedule_limit: int = _setting("int", 100, validate=Range(0))
     schedule_min_interval: int = _setting("int", 60, validate=Range(1))
     schedule_grace: int = _setting("int", 3_600, validate=Range(1, 604_800))
+    smtp_url: str = _setting("str", "", shown=False)  # the three are read where they are used
+    alert_from: str = _setting("str", "")
+    alert_to: str = _setting("str", "")
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 
