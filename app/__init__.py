@@ -23,6 +23,7 @@ from app.extensions import db, migrate
 from app.job_tokens import JobTokens
 from app.jobs.celery_settings import CELERY_SETTINGS
 from app.jobs.schedules import SCHEDULES
+from app.mail import read_mail_settings
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError, load_config
 from libs.flask_celery import (
@@ -97,6 +98,7 @@ def create_app(config: Config | None = None) -> Flask:
     )
     celery_app.telling = TellingSettings(config.progress_rate, config.log_lines, config.log_bytes)
     webhooks.init_app(app, config, lambda: _secret_keys(config), api_1_0.represent_job)
+    app.extensions["alerts"] = read_mail_settings(config.smtp_url, config.alert_from, config.alert_to)
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
     metrics.init_app(app, app.extensions["job_watch"])

@@ -2,6 +2,10 @@
 
 from typing import Any
 
-#: By name, such as ``"digest": {"task": "alerts.digest", "schedule": Cron("0 10,17 * * *", "Asia/Shanghai")}``; also
+from libs.flask_celery import Cron
+
+#: By name, such as ``"tidy": {"task": "reports.tidy", "schedule": Cron("30 4 * * *", "Europe/Berlin")}``; also
 #: with ``args``, ``kwargs``, ``options`` and ``enabled``.
-SCHEDULES: dict[str, dict[str, Any]] = {}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "alerts.email_alert": {"task": "alerts.email_alert", "schedule": Cron("0 10,17 * * *", "Asia/Shanghai")},
+}

@@ -7,6 +7,8 @@ from typing import Any
 from flask import current_app, g
 
 from app.extensions import db
+from app.jobs.alerts.findings import tell_in_digest
+from app.jobs.alerts.services import FindingKind
 from app.jobs.maintenance.models import Part
 from app.jobs.maintenance.schemas import AddsParams, MatchParams, RefreshParams
 from app.jobs.maintenance.services.onboarding import refresh_parts
@@ -50,6 +52,8 @@ def refresh_onboard_table(file_id: str, add_time: datetime | None = None) -> dic
         )
         if report.rejected:
             current_job.attach(rejected, name=rejected.name, content_type="text/csv")
+    rows = [f"line {row.line}, {row.code}: {row.reason}" for row in report.rejected_rows[:5]]
+    tell_in_digest(FindingKind.REJECTED_ROWS, report.rejected, rows, task="maintenance.refresh_onboard_table")
     return asdict(report)
 
 
@@ -79,4 +83,6 @@ def match_self_table(month: str | None = None) -> dict[str, Any]:
             on_progress=current_job.progress,
         )
         current_job.attach(pairs, name=pairs.name, content_type="text/csv")
+    best = [f"{match.code_a} and {match.code_b} ({match.score:.2f}): {match.reason}" for match in report.best[:5]]
+    tell_in_digest(FindingKind.DUPLICATES, report.pairs, best, task="maintenance.match_self_table")
     return asdict(report)
