@@ -37,13 +37,13 @@ def email_alert(self: Any) -> dict[str, Any]:
         _say_once_that_it_is_off()
         forget_old_findings(db.session(), time.time_ns() // 1_000_000)
         return {"off": "SMTP_URL is not set."}
-    retries = self.request.retries
+    retries, due_at = self.request.retries, g.get("due_at")
     try:
         sent = send_digests(
             db.session(),
             FailedJobsSource(self.app),
             _mail(settings),
-            due_at=None if g.due_at is None else round(g.due_at.timestamp() * 1000),
+            due_at=None if due_at is None else round(due_at.timestamp() * 1000),
             by=self.request.id,
             last_try=retries >= len(WAITS),
         )
