@@ -16,5 +16,7 @@ def tell_in_digest(kind: FindingKind, count: int, examples: Sequence[str], *, ta
     Nothing is told of a ``count`` of 0, or outside of a job.
     """
     if count and current_job.task_id is not None:
-        finding = Finding(kind, count, examples, task_id=current_job.task_id, task=task, owner=g.principal)
+        finding = Finding(
+            kind, count, examples, task_id=current_job.task_id, task=task, owner=g.get("principal") or ""
+        )
         keep_finding(db.session(), finding, time.time_ns() // 1_000_000)

@@ -161,6 +161,25 @@ def test_a_run_that_was_frozen_and_overtaken_sends_nothing(
     assert [row.status for row in digests.rows()] == ["sent"]
 
 
+def test_a_run_that_was_frozen_leaves_the_mail_to_the_one_that_is_at_it_now(
+    digests: Digests, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above, and the other run of the same job is not done yet."""
+    digests.jobs.failures = [a_failure(100)]
+    read = sending.read_digest
+
+    def read_slowly(*arguments: object) -> object:
+        with sessions() as session:
+            assert chain.claim_next(session, until=2_000, by="one", now=sending._ms(), domain="example.com")
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sending, "read_digest", read_slowly)
+    with pytest.raises(DigestInProgressError):
+        digests.run(2_000, by="one")
+
+    assert digests.mailer.sent == []
+
+
 def test_a_delayed_recipient_is_tried_again_alone(digests: Digests) -> None:
     digests.jobs.failures = [a_failure(100)]
     digests.mailer.answers = {B: 450}

@@ -92,11 +92,10 @@ class Digest:
 
 
 def read_digest(session: Session, source: DigestSource, digest: OpenDigest) -> Digest:
-    """The same however often it is read, but for what has expired meanwhile. Leaves no transaction open."""
+    """The same however often it is read, but for what has expired meanwhile."""
     since = _time(digest.since) if digest.since else None
     failed = _cleaned(source.between(digest.since, digest.until, newest=SHOWN))
     findings = tuple(part for kind in FindingKind if (part := _findings(session, digest, kind)).total)
-    session.rollback()
     return Digest(since, _time(digest.until), failed, findings)
 
 
