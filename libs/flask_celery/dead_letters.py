@@ -19,7 +19,7 @@ from libs.flask_celery.submit import SubmittedJob
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
 
-_MOST_JOBS = 100_001  # more than are kept (record_scripts)
+_MOST_JOBS = 100_001  # more than are kept (record_functions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from libs.flask_celery.unique_scripts import KEPT
 #: The states that nothing follows.
 FINAL = "local final = {SUCCESS = true, FAILURE = true, REVOKED = true}\n"
 
-#: At the head of each script, whose KEYS begin with meta and ledger and whose last argument is the prefix of the keys.
+#: At the head of each script, whose KEYS begin with meta and ledger and whose last argument is the keys' prefix.
 RECORDS = (
     FINAL
     + STATUS

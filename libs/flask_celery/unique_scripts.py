@@ -1,6 +1,6 @@
 """What the Lua scripts do about claims (``unique``)."""
 
-#: Whether a claim is held. Wants ``record_prefix``, ``unfinished`` and ``record_scripts.FINAL``.
+#: Whether a claim is held. Wants ``record_prefix``, ``unfinished`` and ``record_functions.FINAL``.
 HELD = """
 -- Whether a job is waited for: one that is final is not, nor one that nobody will end or whose record is gone. A
 -- stock worker tells the record alone, which begins with the status.
