@@ -82,9 +82,13 @@ class JobRecords:
     def get(self, task_id: str) -> JobRecord:
         """Raises: UnknownJobError, ExpiredJobError."""
         payload = self._backend.client.get(self._keys.meta(task_id))
-        if payload is not None:
-            return self.read(task_id, payload)
-        raise self.missing(task_id, self._backend.client.hget(self._keys.ledger(task_id), "owner"))
+        if payload is None:
+            owner = self._backend.client.hget(self._keys.ledger(task_id), "owner")
+            # Between the two questions the job may have been accepted, which is not to have expired.
+            payload = None if owner is None else self._backend.client.get(self._keys.meta(task_id))
+            if payload is None:
+                raise self.missing(task_id, owner)
+        return self.read(task_id, payload)
 
     def get_many(self, task_ids: Sequence[str]) -> list[JobRecord | UnknownJobError | ExpiredJobError]:
         """For each id what ``get`` returns or raises. One round trip, and a second one for those without a record."""
@@ -93,11 +97,13 @@ class JobRecords:
             for task_id, payload in zip(task_ids, payloads, strict=True):
                 if payload is None:
                     pipe.hget(self._keys.ledger(task_id), "owner")
-            owners = iter(pipe.execute())
-        return [
-            self.missing(task_id, next(owners)) if payload is None else self.read(task_id, payload)
-            for task_id, payload in zip(task_ids, payloads, strict=True)
-        ]
+                    pipe.get(self._keys.meta(task_id))  # again, as above
+            answers = iter(pipe.execute())
+        found: list[JobRecord | UnknownJobError | ExpiredJobError] = []
+        for task_id, first in zip(task_ids, payloads, strict=True):
+            owner, payload = (None, first) if first is not None else (next(answers), next(answers))
+            found.append(self.missing(task_id, owner) if payload is None else self.read(task_id, payload))
+        return found
 
     def newest(self, owner: str, *, before: tuple[int, str] | None = None) -> Iterator[tuple[int, JobRecord]]:
         """An owner's jobs, newest first, each with its time of submission in ms; read a hundred at a time.

@@ -131,6 +131,28 @@ def test_a_finished_job_expires_and_an_unfinished_one_does_not(config: Config) -
         assert [record.task_id for _, record in backend.records.newest("ann")] == [started]
 
 
+@pytest.mark.parametrize("reader", ["get", "get_many"])
+def test_a_job_accepted_while_it_is_asked_for_is_not_taken_for_an_expired_one(
+    celery_app: FlaskCelery, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is published between the question for its record and the one for its ledger."""
+    backend = celery_app.backend
+    first_question = {"get": "get", "get_many": "mget"}[reader]
+    ask = getattr(backend.client, first_question)
+
+    def asked_too_early(key: Any) -> Any:
+        answer = ask(key)
+        monkeypatch.undo()
+        celery_app.tasks[ADDS].apply_async((1, 2), task_id="just-now")
+        return answer
+
+    monkeypatch.setattr(backend.client, first_question, asked_too_early)
+
+    found = backend.records.get("just-now") if reader == "get" else backend.records.get_many(["just-now"])[0]
+
+    assert (found.task_id, found.state) == ("just-now", JobState.PENDING)
+
+
 FINAL = {"SUCCESS": 3, "FAILURE": ValueError("first"), "REVOKED": ValueError("first")}
 
 
