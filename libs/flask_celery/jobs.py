@@ -23,6 +23,7 @@ class JobSpec:
     queue: str | None
     example: Mapping[str, Any] | None
     argument_names: tuple[str, ...]
+    offered: bool = True  # to clients
     queues: tuple[str, ...] = ()  # that may be chosen instead
     unique: Unique | None = None  # among which of its jobs one at a time is under way
 
@@ -63,6 +64,7 @@ def job(
     queue: str | None = None,
     queues: Sequence[str] = (),
     example: Mapping[str, Any] | None = None,
+    offered: bool = True,
     transactional: bool = False,
     unique: str | None = None,
     scope: str = RateScope.WORKER,
@@ -76,6 +78,7 @@ def job(
         queue: where it waits; the default queue when None.
         queues: other queues that whoever submits it may choose.
         example: params to show in the API's documentation.
+        offered: False for one that clients neither see nor submit: for schedules in code and for other jobs.
         transactional: apply the job's database work exactly once, however often the job is delivered.
         unique: one job at a time: of each owner ("owner"), of each owner with the same params ("params"), or of all
             ("task"). Whoever submits another one meanwhile is answered with the one that is under way (``unique``).
@@ -97,6 +100,7 @@ def job(
             params=params,
             description=inspect.cleandoc(function.__doc__ or ""),
             queue=queue,
+            offered=offered,
             queues=tuple(queues),
             example=example,
             unique=None if unique is None else Unique(unique),
@@ -114,15 +118,13 @@ def job(
 
 def job_specs(celery_app: Celery) -> dict[str, JobSpec]:
     """Every job that clients may submit, by name, in the order of the names."""
-    specs = {
-        name: task.job_spec for name, task in celery_app.tasks.items() if getattr(task, "job_spec", None) is not None
-    }
-    return dict(sorted(specs.items()))
+    found = ((name, getattr(task, "job_spec", None)) for name, task in celery_app.tasks.items())
+    return dict(sorted((name, spec) for name, spec in found if spec is not None and spec.offered))
 
 
 def job_spec(celery_app: Celery, name: str) -> JobSpec:
-    """Raises: UnknownTaskError."""
+    """One that clients may submit. Raises: UnknownTaskError."""
     spec: JobSpec | None = getattr(celery_app.tasks.get(name), "job_spec", None)
-    if spec is None:
+    if spec is None or not spec.offered:
         raise UnknownTaskError(name)
     return spec

@@ -84,6 +84,24 @@ def test_a_declaration_describes_itself(order: Any, celery_app: FlaskCelery) -> 
         job_spec(celery_app, "celery.chord")  # a task, but not one for clients
 
 
+def test_a_job_that_is_not_offered_runs_and_is_no_clients(
+    own_tasks: None, celery_app: FlaskCelery, redis_url: str
+) -> None:
+    @job("orders.sweep", params=OrderParams, queue="orders", offered=False)
+    def sweep(code: str, **_: object) -> str:
+        """Sweep."""
+        return code
+
+    celery_app.finalize()
+    assert "orders.sweep" not in job_specs(celery_app)
+    with pytest.raises(UnknownTaskError):
+        submit(celery_app, "orders.sweep", {"code": "a"})
+    with pytest.raises(InvalidParamsError):
+        celery_app.tasks["orders.sweep"].apply(kwargs={"price": "none"}, throw=True)
+    queued = celery_app.tasks["orders.sweep"].delay(code="a").id
+    assert celery_app.backend.records.get(queued).queue == "orders"
+
+
 def test_the_function_is_plain_python(order: Any) -> None:
     """No schema is applied: a test of the function gives what the function takes."""
     assert order("any length at all", price="not a price") == (
