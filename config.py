@@ -154,6 +154,8 @@ class Config:
     smtp_url: str = _setting("str", "", shown=False)  # the three are read where they are used
     alert_from: str = _setting("str", "")
     alert_to: str = _setting("str", "")
+    monitor_targets: str = _setting("str", "", shown=False)  # read in app/jobs/monitoring; a URL may have a token
+    monitor_retention: int = _setting("int", 30, validate=Range(1, 3_650))  # days
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 

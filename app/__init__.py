@@ -22,6 +22,7 @@ from app import (
 from app.extensions import db, migrate
 from app.job_tokens import JobTokens
 from app.jobs.celery_settings import CELERY_SETTINGS
+from app.jobs.monitoring.settings import monitor_targets
 from app.jobs.schedules import SCHEDULES
 from app.mail import read_mail_settings
 from app.secret_key import stored_secret_key
@@ -72,6 +73,7 @@ def create_app(config: Config | None = None) -> Flask:
     errors.init_app(app)
     security_headers.init_app(app, hsts=config.hsts)
     cross_origin.init_app(app, config.cors_origins)
+    app.extensions["monitor_targets"] = monitor_targets(config)
     import_jobs(jobs)
     celery_app = make_celery(
         app,

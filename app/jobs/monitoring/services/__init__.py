@@ -1,0 +1,1 @@
+"""Measuring, keeping and reducing, without Flask and Celery."""
