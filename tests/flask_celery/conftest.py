@@ -20,8 +20,11 @@ def celery_app(app: Flask) -> FlaskCelery:
 
 
 @pytest.fixture
-def own_tasks() -> Iterator[None]:
-    """Tasks declared in the test are forgotten after it; ``shared_task`` keeps them for every app to come."""
+def own_tasks(app: Flask) -> Iterator[None]:
+    """Tasks declared in the test are forgotten after it; ``shared_task`` keeps them for every app to come.
+
+    Not those of the application, which the first one of a process imports.
+    """
     before = set(_state._on_app_finalizers)
     yield
     _state._on_app_finalizers.clear()
