@@ -70,7 +70,7 @@ def test_every_answer_conforms(installation: Installation, server: ApiServer, tm
     assert outcome.returncode == 0, outcome.stdout[-6000:] + outcome.stderr
     print(outcome.stdout)
     # What shows that it did work: every operation, all four phases, a good many cases and links between operations.
-    assert "Tested: 41" in outcome.stdout
+    assert "Tested: 42" in outcome.stdout
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert re.search(rf"✅\s+{phase}", outcome.stdout), phase
     generated = re.search(r"(\d+) generated, (\d+) passed", outcome.stdout)
