@@ -6,6 +6,7 @@ and leaves the socket unread until then (``celery/canvas.py``, ``_apply_tasks`` 
 
 from typing import Any
 
+from celery.backends.base import Backend
 from celery.backends.redis import ResultConsumer
 from celery.result import AsyncResult, ResultSet
 from vine import barrier  # type: ignore[import-untyped]
@@ -30,3 +31,14 @@ class OnDemandResultConsumer(ResultConsumer):  # type: ignore[misc]
                 if not isinstance(part, ResultSet):  # the parts of a group in a group are waited for one by one
                     self.consume_from(part.id)
         super().on_wait_for_pending(result, **kwargs)
+
+    def _reconnect(self) -> None:
+        """As patiently as Celery's own default in every role: who waits for a job can wait for Redis."""
+        policy = self.backend.retry_policy
+        try:
+            self._ensure(
+                self._reconnect_pubsub, (), **(policy if policy.get("max_retries") else Backend.retry_policy)
+            )
+        except self._connection_errors:
+            self.subscribed_to.clear()  # or a later get() would take itself for subscribed, and wait for ever
+            raise

@@ -6,7 +6,6 @@ from typing import Any
 
 from celery import states
 from celery.backends.base import decompress_payload
-from celery.backends.redis import RedisBackend
 from celery.exceptions import TaskRevokedError
 from kombu.exceptions import DecodeError, EncodeError
 from kombu.serialization import loads as deserialize
@@ -21,6 +20,7 @@ from libs.flask_celery.keys import RecordKeys
 from libs.flask_celery.record_fields import KEPT_FIELDS
 from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
+from libs.flask_celery.result_format import ResultFormatMixin
 from libs.flask_celery.serializers import BINARY_TYPES, PICKLE, TOLD_APART, content_type_of
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import JobState, state_named
@@ -34,7 +34,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class LedgerMixin(RedisBackend):  # type: ignore[misc]
+class LedgerMixin(ResultFormatMixin):
     """The part of our backends that knows nothing of running jobs."""
 
     keys: RecordKeys

@@ -2,6 +2,7 @@
 
 A process of its own, because ours puts its transport in the place of kombu's for a whole process. It answers each
 line of its input, ``[command, arguments]`` in JSON, with one line: ``{"value": …}`` or ``{"error": <its class>}``.
+A command is one of those below, or a function of another module, as ``module:function``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -16,6 +18,7 @@ from uuid import uuid4
 
 from celery import Celery
 from celery.result import AsyncResult
+from celery.utils.imports import symbol_by_name
 from flask import current_app, g
 
 from tests.against_stock import probe_tasks  # noqa: F401 - registers its tasks
@@ -102,8 +105,10 @@ def main() -> None:
     for line in sys.stdin:
         name, arguments = json.loads(line)
         try:
-            answer: dict[str, Any] = {"value": COMMANDS[name](celery_app, *arguments)}
+            command = symbol_by_name(name) if ":" in name else COMMANDS[name]
+            answer: dict[str, Any] = {"value": command(celery_app, *arguments)}
         except Exception as error:
+            traceback.print_exc()  # to the log
             answer = {"error": f"{type(error).__module__}.{type(error).__qualname__}"}
         print(json.dumps(answer), flush=True)
 

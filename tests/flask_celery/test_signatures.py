@@ -21,6 +21,7 @@ from libs.flask_celery.awaiting import OnDemandResult, OnDemandResultConsumer
 from libs.flask_celery.backend import JobBackend, JobBackendMixin, SentinelJobBackend
 from libs.flask_celery.loader import JobLoader
 from libs.flask_celery.request import JobRequest
+from libs.flask_celery.result_format import ResultFormatMixin
 from libs.flask_celery.schedules.beat import JobScheduler
 from libs.flask_celery.transport import Channel, RecordingChannelMixin, SentinelChannel, SentinelTransport, Transport
 
@@ -29,6 +30,7 @@ PAIRS = [
     (FlaskCelery, Celery),
     (JobAMQP, AMQP),
     (JobBackendMixin, RedisBackend),
+    (ResultFormatMixin, RedisBackend),
     (JobBackend, RedisBackend),
     (SentinelJobBackend, RedisBackend),
     (OnDemandResult, AsyncResult),
@@ -63,6 +65,7 @@ EXPECTED = {
     ),
     *("on_task_call", "_add_pending_result", "before_start", "__call__", "on_timeout", "on_failure"),
     *("_announce_cancelled", "_retry_worker_lost", "then", "on_wait_for_pending"),
+    *("meta_from_decoded", "prepare_exception", "exception_to_python"),
     *("tick", "setup_schedule", "close"),
 }
 
