@@ -139,3 +139,17 @@ def note_error(request: Any, error: BaseException, traceback: str, label: str) -
 def note_failed_id(task_id: str) -> None:
     """A callback of failures, with the argument of old: a job of its own."""
     note(f"failed-{task_id}", task_id)
+
+
+@shared_task(name="result.retry_elsewhere", bind=True)
+def retry_elsewhere(self: Task, queue: str) -> str:
+    """Its second run waits in another queue."""
+    if self.request.retries == 0:
+        raise self.retry(exc=ValueError("not here"), countdown=0, queue=queue)
+    return "elsewhere"
+
+
+@shared_task(name="result.move_on", bind=True)
+def move_on(self: Task, queue: str) -> None:
+    """Be replaced by another job, in another queue."""
+    raise self.replace(add.s(1, 2).set(queue=queue))

@@ -20,8 +20,8 @@ PATIENT = {"redis_socket_timeout": 20, "broker_transport_options": {"socket_time
 
 
 @contextmanager
-def working_system(name: str, folder: Path) -> Iterator[System]:
-    """A worker of four processes and a client, on a Redis of their own."""
+def working_system(name: str, folder: Path, *options: str) -> Iterator[System]:
+    """A worker of four processes, with these options, and a client, on a Redis of their own."""
     redis = RedisServer()
     redis.start()
     system = System(name, redis, folder)
@@ -31,7 +31,7 @@ def working_system(name: str, folder: Path) -> Iterator[System]:
         try:
             environment = system.environment({**settings, **PATIENT})
             system.clients.append(Client(name, environment, folder / "client.log"))
-            system.start_worker("-I", "tests.notes.result_jobs", "--concurrency", "4", **settings)
+            system.start_worker("-I", "tests.notes.result_jobs", "--concurrency", "4", *options, **settings)
             yield system
         finally:
             system.stop()
