@@ -41,7 +41,8 @@ def run_again(
     """Submit what ``task_id`` was submitted with, for the same owner, without its chain, chord and callbacks.
 
     It keeps its queue, its priority, its time limits, whether its result is ignored, and the time it had until its
-    deadline, which begins anew. It runs at once, and does not expire. When it had failed, it is no dead letter any more.
+    deadline, which begins anew. It runs at once, and does not expire. When it had failed, it is no dead letter any
+    more.
 
     Args:
         once: when it has been run again already in this way, that is the job meant. Else another job of a unique
