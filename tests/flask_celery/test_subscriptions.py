@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from celery import chord, group
+from celery.backends.base import Backend
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from libs.flask_celery import FlaskCelery
+from tests.conftest import RedisServer
 
 ADDS = "maintenance.adds"
 
@@ -95,3 +98,24 @@ def test_a_group_that_is_restored_by_its_id_can_be_awaited(celery_app: FlaskCele
         celery_app.backend.store_result(part.id, number, "SUCCESS")
 
     assert celery_app.GroupResult.restore(published.id).get(timeout=10) == [0, 1]
+
+
+def test_whoever_has_given_up_on_redis_subscribes_anew(
+    celery_app: FlaskCelery, redis_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = celery_app.tasks[ADDS].delay(1, 2)
+    consumer = celery_app.backend.result_consumer
+    consumer.consume_from(job.id)
+    monkeypatch.setattr(Backend, "retry_policy", {"max_retries": 1, "interval_start": 0, "interval_step": 0})
+    redis_server.stop(kill=True)
+    try:
+        with pytest.raises(RedisConnectionError):
+            consumer._reconnect()
+    finally:
+        redis_server.start()
+
+    consumer.consume_from(job.id)
+
+    assert subscriptions(redis_url) == [f"celery-task-meta-{job.id}".encode()]
+    consumer.cancel_for(job.id)
+    consumer.stop()
