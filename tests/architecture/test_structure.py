@@ -107,3 +107,13 @@ def test_flask_restfuls_own_parsing_and_marshalling_are_not_used() -> None:
         for node in ast.walk(ast.parse((ROOT / module).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flask_restful"):
                 assert {alias.name for alias in node.names} <= {"Api", "Resource"}, module
+
+
+def test_the_librarys_map_shows_every_module() -> None:
+    library = ROOT / "libs" / "flask_celery"
+    named = set(re.findall(r"`(\w+)/?`", (library / "README.md").read_text()))
+    modules = {path.stem for path in library.glob("*.py")} | {
+        path.parent.name for path in library.glob("*/__init__.py")
+    }
+
+    assert modules - {"__init__"} <= named
