@@ -4,6 +4,7 @@ Options on gunicorn's command line are stronger than these.
 """
 
 import _thread
+import fcntl
 import logging
 import os
 import re
@@ -11,8 +12,9 @@ import resource
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from urllib.parse import unquote
 
 from gunicorn.glogging import Logger
@@ -59,7 +61,30 @@ def on_starting(server):
     given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     # One of ours is that of the gunicorn that this one is to replace (USR2), which takes it away with it.
     if not given or Path(given).name.startswith(_COUNTS):
+        _take_away_what_was_left()
         server.counts = os.environ["PROMETHEUS_MULTIPROC_DIR"] = mkdtemp(prefix=_COUNTS, dir=_in_memory)
+        server.counts_lock = _locked(Path(server.counts))
+
+
+def _locked(folder):
+    """The folder's lock, or None when a gunicorn that lives has it; its end, by SIGKILL too, gives it back."""
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def _take_away_what_was_left():
+    """By gunicorns that were killed."""
+    for folder in Path(_in_memory or gettempdir()).glob(f"{_COUNTS}*"):
+        with suppress(OSError):  # another user's, or just taken away
+            lock = _locked(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.close()
 
 
 def child_exit(server, worker):

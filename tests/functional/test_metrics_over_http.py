@@ -92,13 +92,27 @@ def test_who_is_held_is_told_and_what_a_dead_process_has_counted_stays(
     assert (of(scrape(server, operator), "http_request_seconds_count", route="/metrics") or 0) > before
 
 
-def test_nothing_is_left_in_memory_when_the_api_has_stopped(installation: Installation) -> None:
-    server = installation.start_api()
-    httpx.get(f"{server.url}/healthz", timeout=20)
-    maps = Path(f"/proc/{min(processes_of(server))}/maps").read_text()
-    (folder,) = {Path(line.split()[-1]).parent for line in maps.splitlines() if "/taskgate-metrics-" in line}
+def counts_of(server: ApiServer) -> Path:
+    """The folder in which its processes count together."""
+    lines = [line for pid in processes_of(server) for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    (folder,) = {Path(line.split()[-1]).parent for line in lines if "/taskgate-metrics-" in line}
     assert folder.is_dir()
+    return folder
 
-    server.stop()
 
-    assert not folder.exists()
+def test_nothing_is_left_in_memory_by_an_api_that_stops_or_is_followed_by_another(
+    installation: Installation, server: ApiServer
+) -> None:
+    killed = installation.start_api()
+    left = counts_of(killed)
+    killed.kill()
+    assert left.is_dir()
+
+    next_one = installation.start_api()
+    own = counts_of(next_one)
+    assert not left.exists()
+    assert counts_of(server).is_dir()  # of one that lives
+
+    next_one.stop()
+
+    assert not own.exists()
