@@ -123,7 +123,8 @@ def built_app(config: Config) -> Iterator[Flask]:
     """An application with its tables, closed at the end so that nothing of it is left to the garbage collector."""
     # kombu's pools are one for the process and cannot shrink while a connection is out, which that of another test's
     # application may be. So those of both roles are of one size here, as they would be in processes of their own.
-    config = replace(config, celery={"CELERY_BROKER_POOL_LIMIT": "64", **config.celery})
+    if "BROKER_POOL_LIMIT" not in config.celery:  # the setting's old name
+        config = replace(config, celery={"CELERY_BROKER_POOL_LIMIT": "64", **config.celery})
     app = create_app(config)
     with app.app_context():
         db.create_all()

@@ -7,10 +7,10 @@ from typing import Any
 from flask import current_app
 from kombu import Exchange, Queue
 
-from tests.functional.probe_jobs import note
-
 
 def note_failure(self: Any, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+    from tests.functional.probe_jobs import note  # not above: it declares jobs, and tests import this module
+
     note(task_id, failed=self.name, because=str(exc), app=current_app.name)
 
 

@@ -24,6 +24,12 @@ def where_am_i(self: Task) -> dict[str, Any]:
     return found
 
 
+@shared_task(name="probe.tell_time", bind=True)
+def tell_time(self: Task) -> str:
+    """What Celery takes for the time here."""
+    return str(self.app.now().isoformat())
+
+
 @shared_task(name="probe.note_start", bind=True)
 def note_start(self: Task, group: str) -> None:
     """Notes when it began, under the name of a group of jobs."""

@@ -83,7 +83,7 @@ class Alerts:
 
     @property
     def schedule(self) -> Schedule:
-        [schedule] = self.schedules.in_code()
+        [schedule] = [schedule for schedule in self.schedules.in_code() if schedule.task == TASK]
         return schedule
 
     def come_due(self) -> str:

@@ -126,7 +126,7 @@ def test_a_schedules_message_is_that_of_stock_beat(both: tuple[System, System]) 
     assert [message[0]["headers"]["argsrepr"] for message in (stock, plain)] == ["[1]", "(1,)"]
     assert comparable(plain, volatile=("argsrepr",)) == comparable(stock, volatile=("argsrepr",))
     assert own.keys() == {"taskgate"}
-    assert own["taskgate"].keys() == {"submitted_at", "schedule_id"}
+    assert own["taskgate"].keys() == {"submitted_at", "schedule_id", "due_at"}
     assert plain[0]["headers"]["celery_beat_task"] is True
 
 
