@@ -17,8 +17,8 @@ MODULES = ["app", "config", "manage", "libs.flask_celery"] + [
 #: Forks a process for each module, after it has imported what is not ours once for all of them.
 IMPORT_EACH_FIRST = """
 import importlib, json, os, sys, traceback
-import celery.worker.request, flask_migrate, flask_restful, flask_sqlalchemy, kombu.transport.redis, openpyxl
-import redis, webargs.flaskparser
+import celery.worker.consumer, celery.worker.request, cronsim, flask_migrate, flask_restful, flask_sqlalchemy, httpx
+import kombu.transport.redis, openpyxl, prometheus_client, redbeat.schedulers, redis, structlog, webargs.flaskparser
 
 failed = []
 for module in json.loads(sys.argv[1]):
