@@ -19,6 +19,7 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.jobs.queues import COLLECT, COMPUTE
 from config import BROKER_DATABASE, RESULT_DATABASE
 from libs.local_stack import find_redis_server
 from tests.chaos import effects
@@ -146,7 +147,8 @@ def _prepare(environment: dict[str, str], database_url: str) -> dict[str, str]:
 
 def _services(folder: Path, redis_port: int, api_port: int, environment: dict[str, str]) -> dict[Target, Service]:
     celery = [sys.executable, "-m", "celery", "-A", "libs.flask_celery:celery_app"]
-    worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+    queues = f"default,{COLLECT},{COMPUTE}"  # those of the schedules in code, too
+    worker = [*celery, "worker", "--queues", queues, "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     (folder / "redis").mkdir()
     redis_options = {
         "port": redis_port,
