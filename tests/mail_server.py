@@ -99,6 +99,7 @@ class MailServer:
             options |= {"tls_context": context, "require_starttls": True, "auth_required": True}
         self._options = options
         self.url = f"smtp{'s' if implicit_tls else ''}://{LOGIN}@127.0.0.1:{self.port}"
+        self.password = PASSWORD
         self.received: list[Received] = []
         self.answers: dict[str, str] = {}  # to RCPT, by address
         self.data_answer = ""
@@ -117,11 +118,12 @@ class MailServer:
             self._controller.stop()
             self._controller = None
 
-    @staticmethod
-    def _authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
         is_known = isinstance(data, LoginPassword) and (data.login, data.password) == (
             USER.encode(),
-            PASSWORD.encode(),
+            self.password.encode(),
         )
         return AuthResult(success=is_known, auth_data=USER) if is_known else AuthResult(success=False, handled=False)
 

@@ -63,6 +63,7 @@ def _read_server(url: str) -> MailServer:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as connecting does it, which would raise what nobody expects there
         security = _security(parts)
     except ValueError:
         raise ConfigError(_WANTED) from None  # the cause repeats the URL

@@ -2,6 +2,7 @@
 
 import functools
 import smtplib
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from app.mail.address import MailServer, Security
 
 #: Seconds that the server may take for each word.
 TIMEOUT = 20.0
+
+#: "Authentication succeeded" (RFC 4954).
+_LOGGED_IN = 235
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +100,27 @@ class Mailer:
             if server.security is Security.STARTTLS:
                 smtp.starttls(context=context)  # raises where it is not offered: never on in the clear
             if server.user:
-                smtp.login(server.user, server.password)
+                _log_in(smtp, server.user, server.password)
         except BaseException:
             smtp.close()
             raise
         return smtp
+
+
+def _log_in(smtp: smtplib.SMTP, user: str, password: str) -> None:
+    """Raises: smtplib's errors.
+
+    smtplib's own ``login`` encodes to ASCII, and its UnicodeEncodeError repeats the password, for logs and records.
+    """
+    if user.isascii() and password.isascii():
+        smtp.login(user, password)
+        return
+    # In UTF-8 there is PLAIN alone (RFC 4616).
+    response = b64encode(f"\0{user}\0{password}".encode()).decode()
+    smtp.ehlo_or_helo_if_needed()
+    code, answer = smtp.docmd("AUTH", f"PLAIN {response}")
+    if code != _LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, answer)
 
 
 def _close(smtp: smtplib.SMTP) -> None:

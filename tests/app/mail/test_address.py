@@ -67,6 +67,7 @@ def test_without_a_server_there_is_no_mail_whatever_else_is_set() -> None:
         f"smtp://me:{SECRET}%0D%0ANOOP@mail.example.com",
         f"smtp://me:{SECRET}/x@mail.example.com",
         f"smtp://[me:{SECRET}@mail.example.com",
+        f"smtp://me:{SECRET}@mail..example.com",
     ],
 )
 def test_what_cannot_be_used_is_refused_without_repeating_it(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Iterator
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -14,7 +15,7 @@ import pytest
 
 from app.mail import Handover, MailDelayedError, Mailer, MailRefusedError, read_mail_settings
 from app.mail import sending as mail_sending
-from tests.mail_server import PASSWORD, USER, MailServer, mail_server, make_certificate
+from tests.mail_server import LOGIN, PASSWORD, USER, MailServer, mail_server, make_certificate
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
 
@@ -81,6 +82,20 @@ def test_it_is_encrypted_and_logged_in(certificate: Path, implicit_tls: bool) ->
     assert (mail.encrypted, mail.user, mail.recipients) == (True, USER, [A, B])
     assert (handover.taken, handover.refused, handover.delayed) == ((A, B), {}, {})
     assert mail.part("plain") == "Hello\n.\nstill here\n"
+
+
+def test_a_password_may_have_any_letters_and_is_repeated_by_no_error(server: MailServer) -> None:
+    server.password = "pässwörd"
+    url = server.url.replace(LOGIN, "taskgate%40example.com:p%C3%A4ssw%C3%B6rd")
+
+    assert send(url).taken == (A,)
+    [mail] = server.received
+    assert mail.user == USER
+
+    server.password = "changed"
+    with pytest.raises(MailRefusedError, match="535") as refusal:
+        mailer(url).send(a_mail(), [A], then=lambda _: pytest.fail("nothing was taken"))
+    assert "pässwörd" not in "".join(traceback.format_exception(refusal.value))
 
 
 @pytest.mark.parametrize("implicit_tls", [False, True], ids=["STARTTLS", "TLS from the start"])
