@@ -7,6 +7,7 @@ from flask import g
 
 from app.extensions import db
 from app.jobs.alerts.services import Finding, FindingKind, keep_finding
+from app.write_lock import wait_to_write
 from libs.flask_celery import current_job
 
 
@@ -19,4 +20,5 @@ def tell_in_digest(kind: FindingKind, count: int, examples: Sequence[str], *, ta
         finding = Finding(
             kind, count, examples, task_id=current_job.task_id, task=task, owner=g.get("principal") or ""
         )
+        wait_to_write(db.session())  # a job of an hour is not to fail for this
         keep_finding(db.session(), finding, time.time_ns() // 1_000_000)

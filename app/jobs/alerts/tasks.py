@@ -14,6 +14,7 @@ from app.extensions import db
 from app.jobs.alerts.failures import FailedJobsSource
 from app.jobs.alerts.services import DigestInProgressError, DigestMail, forget_old_findings, send_digests
 from app.mail import MailDelayedError, Mailer, MailSettings
+from app.write_lock import wait_to_write
 from libs.flask_celery import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def email_alert(self: Any) -> dict[str, Any]:
     settings: MailSettings | None = current_app.extensions["alerts"]
     if settings is None:
         _say_once_that_it_is_off()
+        wait_to_write(db.session(), TIME_LIMIT / 2)
         forget_old_findings(db.session(), time.time_ns() // 1_000_000)
         return {"off": "SMTP_URL is not set."}
     retries, due_at = self.request.retries, g.get("due_at")

@@ -17,6 +17,7 @@ from app.jobs.monitoring.models import HostSample, MetricSummary, ProbeSample
 from app.jobs.monitoring.schemas import AggregateParams, CollectAndAggregateParams, CollectParams, KeepParams
 from app.jobs.monitoring.services import aggregating, collecting, keeping
 from app.jobs.monitoring.services.host import measure_host
+from app.write_lock import PATIENCE, wait_to_write
 from libs.flask_celery import current_job, job
 
 PROBES: Any = ProbeSample.__table__
@@ -32,8 +33,8 @@ GROUP = 20
     params=CollectParams,
     offered=False,
     queue="for_task_collect",
-    soft_time_limit=90,
-    time_limit=120,
+    soft_time_limit=90 + PATIENCE,
+    time_limit=120 + PATIENCE,
 )
 def collect_metrics(targets: Sequence[str] | None = None, host: bool = True) -> dict[str, int]:
     """Measure this worker's host, and probe the targets of these names, or all, and keep what was found.
@@ -44,6 +45,7 @@ def collect_metrics(targets: Sequence[str] | None = None, host: bool = True) -> 
     names = configured if targets is None else [name for name in targets if name in configured]
     probes = collecting.probe_all([configured[name] for name in names])
     figures = measure_host(current_app.config["TASKGATE"].data_dir) if host else None
+    wait_to_write(db.session())
     collecting.add_probes(db.session(), PROBES, probes, at=at)
     if figures is not None:
         collecting.add_host(db.session(), HOSTS, figures, at=at)
@@ -89,8 +91,8 @@ def aggregate_metrics(
     params=KeepParams,
     offered=False,
     queue="for_task_compute",
-    soft_time_limit=270,
-    time_limit=300,
+    soft_time_limit=270 + PATIENCE,
+    time_limit=300 + PATIENCE,
 )
 def keep_summaries(aggregated: dict[str, Any]) -> dict[str, int]:
     """Keep what ``aggregate_metrics`` has answered, without series, and delete what is older than the retention."""

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Table, delete, insert, select
 from sqlalchemy.orm import Session
 
+from app.write_lock import wait_to_write
+
 #: Rows that one transaction deletes, so that nobody waits for it for long, and that one call deletes.
 BATCH = 1_000
 MOST = 200_000
@@ -17,6 +19,7 @@ def keep_summaries(
 ) -> int:
     """Write the figures of a window in the place of what was kept of it. Returns: how many rows there are."""
     kept = [{**row, "window_start": start, "window_end": end} for row in rows]
+    wait_to_write(session)
     session.execute(delete(table).where(table.c.window_end == end))
     if kept:
         session.execute(insert(table), kept)
@@ -34,6 +37,7 @@ def delete_old(
     gone = 0
     while gone < most:
         oldest = select(ids).where(time < before).order_by(time).limit(min(batch, most - gone))
+        wait_to_write(session)
         deleted = session.connection().execute(delete(table).where(ids.in_(oldest.scalar_subquery()))).rowcount
         session.commit()
         gone += deleted
