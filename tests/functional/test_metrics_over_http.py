@@ -92,6 +92,23 @@ def test_who_is_held_is_told_and_what_a_dead_process_has_counted_stays(
     assert (of(scrape(server, operator), "http_request_seconds_count", route="/metrics") or 0) > before
 
 
+def test_processes_that_follow_one_another_take_no_more_memory(installation: Installation, server: ApiServer) -> None:
+    operator = installation.headers("prometheus", Scope.METRICS)
+
+    def replace_all() -> set[str]:
+        old = processes_of(server)
+        for process in old:
+            os.kill(process, signal.SIGKILL)
+        wait_until(lambda: len(processes_of(server) - old) == 2, what="two new processes")
+        scrape(server, operator)
+        return {file.name for file in counts_of(server).glob("*.db") if not file.name.startswith("gauge")}
+
+    files = {name for _ in range(2) for name in replace_all()}
+
+    assert replace_all() <= files
+    assert len(files) <= 2 * 2  # counters and histograms, of two processes
+
+
 def counts_of(server: ApiServer) -> Path:
     """The folder in which its processes count together."""
     lines = [line for pid in processes_of(server) for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
