@@ -35,7 +35,8 @@ def write_mail(
         service: what the mail calls the installation.
         timezone: of the times in it.
     """
-    message = EmailMessage(policy=SMTP)
+    # smtplib sends what is of 8 bits without having asked whether the server takes it (RFC 6152).
+    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
     message["Subject"] = f"[{service}] {_summary(digest)}"
     message["From"] = sender
     message["To"] = recipients
