@@ -11,8 +11,17 @@ from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy.orm import Session
 
-from app.jobs.alerts.services.digest import Digest, FailedJobLine, FailedJobsPart, FindingLine, FindingsPart
+from app.jobs.alerts.services.chain import OpenDigest
+from app.jobs.alerts.services.digest import (
+    Digest,
+    FailedJobLine,
+    FailedJobsPart,
+    FindingLine,
+    FindingsPart,
+    read_digest,
+)
 from app.jobs.alerts.services.findings import FindingKind
 from app.jobs.alerts.services.lines import LONGEST_LINE, one_line
 from app.jobs.alerts.services.writing import write_mail
@@ -145,3 +154,35 @@ def test_one_million_is_written_with_commas_and_chinese_arrives() -> None:
 
     assert "电阻" in body(message, "plain")
     assert "电阻" in body(message, "html")
+
+
+@pytest.mark.parametrize("error", ["é", "שלום"])
+def test_every_server_can_take_it(error: str) -> None:
+    message = write(failed(error))
+
+    assert not [part for part in message.walk() if part["Content-Transfer-Encoding"] == "8bit"]
+
+
+def test_only_so_many_tasks_are_told_by_name() -> None:
+    part = FailedJobsPart({"often": 2, **{f"made.up.{number:06}": 1 for number in range(50_000)}}, ())
+
+    message = write(part)
+
+    assert len(message.as_bytes()) < 10_000
+    for text in body(message, "plain"), body(message, "html"):
+        assert "50,002 failed job" in text.replace("FAILED JOB", "failed job")
+        assert "often" in text
+        assert "and 49,981 other tasks" in text
+
+
+def test_tasks_whose_names_look_the_same_are_counted_together(session: Session) -> None:
+    class Source:
+        def now(self) -> int:
+            return 1_000
+
+        def between(self, since: int, until: int, *, newest: int) -> FailedJobsPart:
+            return FailedJobsPart({"reports.build\u202e": 3, "reports.build": 4}, ())
+
+    digest = read_digest(session, Source(), OpenDigest(0, 1_000, "<1@example.com>", "one", 0))
+
+    assert (dict(digest.failed.by_task), digest.failed.total) == ({"reports.build": 7}, 7)

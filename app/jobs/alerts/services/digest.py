@@ -1,6 +1,7 @@
 """What there is to say of a time: the failed jobs and what jobs have found, counted, with examples."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from app.jobs.alerts.services.chain import OpenDigest
 from app.jobs.alerts.services.findings import FindingKind
 from app.jobs.alerts.services.lines import one_line
 
-#: Failed jobs that are told one by one, the newest; as many jobs of each kind of finding.
+#: Failed jobs that are told one by one, the newest; as many tasks, and jobs of each kind of finding.
 SHOWN = 20
 
 
@@ -41,6 +42,11 @@ class FailedJobsPart:
     def total(self) -> int:
         """How many failed jobs there are."""
         return sum(self.by_task.values())
+
+    @property
+    def most_failed(self) -> dict[str, int]:
+        """How many of each task that is told by its name: who sends messages makes up as many as they like."""
+        return dict(Counter(self.by_task).most_common(SHOWN))
 
 
 class DigestSource(Protocol):
@@ -110,7 +116,10 @@ def _cleaned(part: FailedJobsPart) -> FailedJobsPart:
         )
         for job in part.newest
     )
-    return FailedJobsPart({one_line(task): count for task, count in part.by_task.items()}, newest, part.complete)
+    by_task = Counter[str]()
+    for task, count in part.by_task.items():
+        by_task[one_line(task)] += count  # names that differ in what is not shown are one
+    return FailedJobsPart(by_task, newest, part.complete)
 
 
 def _findings(session: Session, digest: OpenDigest, kind: FindingKind) -> FindingsPart:
