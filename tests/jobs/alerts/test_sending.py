@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.jobs.alerts.services import DigestInProgressError, chain, sending
+from app.jobs.alerts.services.chain import claim_next
 from app.mail import MailDelayedError, MailRefusedError
 from tests.jobs.alerts.conftest import A, B, C, Digests, a_failure
 
@@ -286,3 +287,16 @@ def test_digests_are_forgotten_after_a_year_but_for_the_last(
     assert digests.run(now - 2_000) == []
     assert digests.run(now - 1_000) == ["nothing"]
     assert [row.until for row in digests.rows()] == [now - 1_000]
+
+
+def test_a_claim_by_a_clock_that_was_wrong_holds_up_no_digest(session: Session) -> None:
+    day = 24 * 3_600_000
+    claim_next(session, until=2_000, by="killed", now=10 * day, domain="example.com")
+
+    with pytest.raises(DigestInProgressError):  # a clock may be a little behind another
+        claim_next(session, until=2_000, by="other", now=10 * day - 10_000, domain="example.com")
+
+    claimed = claim_next(session, until=2_000, by="other", now=9 * day, domain="example.com")
+
+    assert claimed is not None
+    assert claimed.claimed_by == "other"
