@@ -29,6 +29,7 @@ def test_names_are_given_or_made_of_host_port_and_path() -> None:
         ("ftp://shop.example.com/", "URLs such as"),
         ("http:///health", "URLs such as"),
         ("http://[::1/", "URLs such as"),
+        ("http://xn--/", "URLs such as"),
         ("=http://shop.example.com/", "URLs such as"),
         ("http://ann:secret@shop.example.com/", "without a user name"),
         ("=cmd=http://shop.example.com/", "URLs such as"),

@@ -45,9 +45,10 @@ def _read(entry: str) -> Target:
     url = named["url"] if named else entry
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        host = parts.host  # decodes what IDNA has made of it
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise TargetError("wants URLs such as https://shop.example.com/health, or name=URL.") from error
-    if parts.scheme not in ("http", "https") or not parts.host:
+    if parts.scheme not in ("http", "https") or not host:
         raise TargetError("wants URLs such as https://shop.example.com/health, or name=URL.")
     if parts.userinfo:
         raise TargetError("wants URLs without a user name and a password.")
