@@ -63,8 +63,11 @@ def on_starting(server):
     # One of ours is that of the gunicorn that this one is to replace (USR2), which takes it away with it.
     if not given or Path(given).name.startswith(_COUNTS):
         _take_away_what_was_left()
-        server.counts = os.environ["PROMETHEUS_MULTIPROC_DIR"] = mkdtemp(prefix=_COUNTS, dir=_in_memory)
-        server.counts_lock = _locked(Path(server.counts))
+        # Locked before it has the name that others look for.
+        folder = Path(mkdtemp(prefix="taskgate-starts-", dir=_in_memory))
+        server.counts_lock = _locked(folder)
+        folder = folder.rename(folder.with_name(folder.name.replace("taskgate-starts-", _COUNTS)))
+        server.counts = os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def _locked(folder):
