@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, shared_task
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, missing
 
 from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
 from libs.flask_celery.rate_limits import RateScope, check_rate_limit
@@ -107,9 +107,11 @@ def job(
             argument_names=tuple(names[1:] if options.get("bind") else names),
         )
         # Celery compares a publish with the function's arguments, which are not what clients send where a field has
-        # another name outside; the schema says so then.
-        renamed = any(field.data_key for field in params().fields.values())
-        options.setdefault("typing", not renamed)
+        # another name outside or a default; the schema says so then.
+        loaded_as_sent = all(
+            not field.data_key and field.load_default is missing for field in params().fields.values()
+        )
+        options.setdefault("typing", loaded_as_sent)
         options.setdefault("rate_limit_scope", scope)
         return shared_task(name=name, job_spec=spec, transactional=transactional, **options)(function)
 

@@ -22,6 +22,7 @@ from libs.flask_celery import (
     FlaskCelery,
     InvalidParamsError,
     JobSpec,
+    JobState,
     UnknownTaskError,
     import_jobs,
     job,
@@ -188,6 +189,22 @@ def test_submit_publishes_the_body_as_it_came(own_tasks: None, celery_app: Flask
     _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
     assert kwargs == body
     assert job_spec(celery_app, "orders.secret").load((), kwargs) == {"password": "p", "kind": "k"}
+
+
+def test_what_the_schema_has_a_default_for_need_not_be_sent(own_tasks: None, celery_app: FlaskCelery) -> None:
+    class PageParams(Schema):
+        size = fields.Integer(load_default=50)
+
+    @job("orders.list_all", params=PageParams)
+    def list_all(size: int) -> int:
+        return size
+
+    celery_app.finalize()
+
+    submitted = submit(celery_app, "orders.list_all", {})
+
+    assert celery_app.backend.records.get(submitted.task_id).state is JobState.PENDING
+    assert job_spec(celery_app, "orders.list_all").load((), {}) == {"size": 50}
 
 
 @pytest.fixture
