@@ -11,7 +11,8 @@ from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
 from libs.flask_celery.claiming import ClaimingChannelMixin
-from libs.flask_celery.place_scripts import PUT, TAKE_DELAYED
+from libs.flask_celery.line_scripts import TAKE_DELAYED
+from libs.flask_celery.place_scripts import PUT
 
 if TYPE_CHECKING:
     from celery import Celery

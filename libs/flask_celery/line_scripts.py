@@ -135,3 +135,18 @@ local next = pace_of(ARGV[1])
 return math.ceil(begin(ARGV[1], next, tonumber(ARGV[2]), tonumber(ARGV[3])))
 """
 )
+
+#: Takes out a job that waits for its time or for its turn, which leaves no trace of it in a line: whoever submits and
+#: cancels all day would fill one that moves once an hour. ARGV: 1 task id. Returns {list, queue, message} or nil.
+TAKE_DELAYED = (
+    LINES
+    + """
+local held = redis.call('HGET', key('taskgate-delayed-messages'), ARGV[1])
+redis.call('HDEL', key('taskgate-delayed-messages'), ARGV[1])
+redis.call('ZREM', key('taskgate-delayed'), ARGV[1])
+if not held then return false end
+local list, queue, _, message = string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n(.*)$')
+for _, limit in ipairs(limits_by_list()[list] or {}) do redis.call('ZREM', line_of(list, limit), ARGV[1]) end
+return {list, queue, message}
+"""
+)

@@ -170,19 +170,6 @@ return math.max(0, math.ceil((tonumber(first[2]) - now) * 1000))
 """
 )
 
-#: Takes out a job that waits for its time. ARGV: 1 task id. Returns {list, queue, message} or nil.
-TAKE_DELAYED = (
-    PLACES
-    + """
-local held = redis.call('HGET', key('taskgate-delayed-messages'), ARGV[1])
-redis.call('HDEL', key('taskgate-delayed-messages'), ARGV[1])
-redis.call('ZREM', key('taskgate-delayed'), ARGV[1])
-if not held then return false end
-local list, queue, _, message = string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n(.*)$')
-return {list, queue, message}
-"""
-)
-
 #: Puts quarantined messages, oldest first, back in their queue, behind the others of their priority. KEYS: 1 the
 #: quarantine, 2 … the queue's lists, by priority. ARGV: 1 how many at the most, 2 queue, 3 … the first priority of
 #: each list, prefix. Returns how many.

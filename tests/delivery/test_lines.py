@@ -164,6 +164,17 @@ def test_a_cancelled_job_gives_its_place_up(claims: Claims, broker: "Redis[bytes
     assert broker.hlen("taskgate-delayed-messages") == broker.zcard("taskgate-delayed") == 0
 
 
+def test_a_cancelled_job_leaves_no_trace_in_a_line_that_does_not_move(claims: Claims, broker: "Redis[bytes]") -> None:
+    _, second, third, fourth = claims.submit(4)
+    for _ in range(4):
+        claims.take(HOURLY)
+
+    for job in (third, fourth):
+        claims.app.backend.records.cancel(job)
+
+    assert broker.zrange(f"default:taskgate-line-{LIMIT}", 0, -1) == [second.encode()]
+
+
 def test_a_waiting_job_is_in_a_place_to_the_reconciler(claims: Claims) -> None:
     claims.submit(2)
     for _ in range(2):
