@@ -113,7 +113,8 @@ class JobConsumer(Consumer):  # type: ignore[misc]
             return
         bucket.is_awaited = True
         while bucket.contents:
-            seconds = bucket.begin()
+            waiting, _ = bucket.contents[0]
+            seconds = 0.0 if bucket.is_over(waiting.id) else bucket.begin()
             if seconds > 0:
                 self.timer.call_after(seconds, self._schedule_bucket_request, (bucket,))
                 return

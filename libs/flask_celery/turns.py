@@ -4,6 +4,8 @@ import logging
 from functools import cached_property
 from typing import Any
 
+from celery.states import READY_STATES
+from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps
 from kombu.utils.limits import TokenBucket
 from redis import Redis
@@ -53,6 +55,15 @@ class SharedBucket(TokenBucket):  # type: ignore[misc]
             return _TIMEOUT
         return max(wait / 1_000_000, _SHORTEST_WAIT) if wait > 0 else 0.0
 
+    def is_over(self, task_id: str) -> bool:
+        """Whether a job has ended, cancelled while it was queued above all: what will be skipped needs no turn."""
+        try:
+            state = self._client.hget(self.task.backend.keys.ledger(task_id), "state")
+        except (RedisError, OSError) as error:
+            logger.warning("Whether job %s is over could not be found out: %r", task_id, error)
+            return False
+        return state is not None and bytes_to_str(state) in READY_STATES
+
     def clear_pending(self) -> None:
         """Forget what waits here: its connection is gone, and with it what would have come back for it."""
         super().clear_pending()
@@ -71,12 +82,14 @@ class SharedBucket(TokenBucket):  # type: ignore[misc]
 def take_turn(message: Any, bucket: SharedBucket) -> bool:
     """Begin the job of a message that was claimed. Returns: False when it waits for its turn, and not in this worker.
 
+    One that is over is skipped as it begins, and takes no turn.
+
     Raises: redis-py's connection errors, upon which the worker connects anew; the message is its own until then.
     """
     channel, place = message.channel, message.delivery_info
-    if place[IN_TURN]:
-        return True
     queue, pace, headers = place[CLAIMED_FROM], bucket.pace, message.headers
+    if place[IN_TURN] or bucket.is_over(headers["id"]):
+        return True
     # One that comes back from a worker, or whose turn has been for another reason, does not go to the end again.
     turn = "first" if headers.get("redelivered") or headers.get(FIRST_HEADER) else ""
     keys = [*channel.lease_keys, channel.list_for(queue, {"properties": message.properties})]

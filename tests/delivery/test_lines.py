@@ -175,6 +175,15 @@ def test_a_cancelled_job_leaves_no_trace_in_a_line_that_does_not_move(claims: Cl
     assert broker.zrange(f"default:taskgate-line-{LIMIT}", 0, -1) == [second.encode()]
 
 
+def test_a_job_that_was_cancelled_in_its_queue_takes_no_turn(claims: Claims) -> None:
+    cancelled, job, late = claims.submit(3)
+    claims.app.backend.records.cancel(cancelled)
+
+    taken = [claims.take(HOURLY) for _ in range(3)]
+
+    assert taken == [(cancelled, True), (job, True), (late, False)]  # the first one to be skipped
+
+
 def test_a_waiting_job_is_in_a_place_to_the_reconciler(claims: Claims) -> None:
     claims.submit(2)
     for _ in range(2):
