@@ -16,8 +16,9 @@ from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_invalid, quarantine
 from libs.flask_celery.rabbitmq import HeldTooLongError
+from libs.flask_celery.rate_limits import shared_pace
 from libs.flask_celery.readable import check_task
-from libs.flask_celery.turns import SharedBucket, take_turn
+from libs.flask_celery.turns import SharedBucket, set_paces, take_turn
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's, after a look at the message: one it cannot read would end this worker, and then the next."""
         receive = super().create_task_handler(*args, **kwargs)
+        self._set_paces()
 
         def receive_if_readable(message: Any) -> None:
             try:
@@ -85,6 +87,19 @@ class JobConsumer(Consumer):  # type: ignore[misc]
     def bucket_for_task(self, type: Any) -> Any:  # noqa: A002 - Celery's name
         """What bounds how often a task may begin, if anything does."""
         return SharedBucket.of_task(type) or super().bucket_for_task(type)
+
+    def reset_rate_limits(self) -> None:
+        """They may be others than they were, at the start and by ``control rate_limit``."""
+        super().reset_rate_limits()
+        self._set_paces()
+
+    def _set_paces(self) -> None:
+        channel = getattr(getattr(self, "task_consumer", None), "channel", None)
+        if isinstance(channel, ClaimingChannelMixin):
+            limited = not self.disable_rate_limits
+            set_paces(
+                channel, {name: shared_pace(task) if limited else None for name, task in self.app.tasks.items()}
+            )
 
     def _limit_task(self, request: Any, bucket: Any, tokens: int) -> None:
         """Begin a job whose task has a rate limit, or have it wait for its turn."""

@@ -126,6 +126,19 @@ return 0
 """
 )
 
+#: Sets the pace of those that wait already. ARGV: a limit's name, interval and tolerance (µs), and so on.
+SET_PACES = (
+    LINES
+    + """
+for at = 1, #ARGV - 1, 3 do
+  local known = key('taskgate-limit-' .. ARGV[at])
+  if redis.call('EXISTS', known) == 1 then
+    redis.call('HSET', known, 'interval', ARGV[at + 1], 'tolerance', ARGV[at + 2])
+  end
+end
+"""
+)
+
 #: Begins a run if one may, where the broker is not Redis. ARGV: 1 the limit's name, 2 interval, 3 tolerance (µs).
 #: Returns the microseconds to wait otherwise.
 BEGIN = (

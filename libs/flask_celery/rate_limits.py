@@ -50,6 +50,10 @@ class Pace:
         return cls(interval, max(_LATENESS, _AT_ONCE - interval))
 
 
+#: Of jobs that wait for a turn of a limit that there is no more.
+UNBOUNDED = Pace(1, _AT_ONCE)
+
+
 def check_rate_limit(rate: object, scope: str) -> None:
     """Of a declaration. Raises: ValueError."""
     if scope not in tuple(RateScope):

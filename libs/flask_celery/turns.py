@@ -1,6 +1,7 @@
 """A worker's side of the rate limits that hold over all workers; ``line_scripts`` is the other one."""
 
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +14,9 @@ from redis.exceptions import RedisError
 
 from libs.flask_celery.acceptance import FIRST_HEADER
 from libs.flask_celery.claiming import CLAIMED_FROM, IN_TURN
-from libs.flask_celery.line_scripts import BEGIN, TAKE_TURN
+from libs.flask_celery.line_scripts import BEGIN, SET_PACES, TAKE_TURN
 from libs.flask_celery.parking import settle
-from libs.flask_celery.rate_limits import Pace, shared_pace
+from libs.flask_celery.rate_limits import UNBOUNDED, Pace, shared_pace
 from libs.flask_celery.server_script import run_script
 
 logger = logging.getLogger(__name__)
@@ -98,3 +99,19 @@ def take_turn(message: Any, bucket: SharedBucket) -> bool:
         return True
     settle(message)
     return False
+
+
+def set_paces(channel: Any, paces: Mapping[str, Pace | None]) -> None:
+    """Have the jobs that wait for a turn of these tasks keep to these paces; None for a task that has no limit.
+
+    They may have been put there under another one, and the worker that begins them is asked for none.
+    """
+    arguments = [
+        part
+        for task, pace in paces.items()
+        for part in (task, (pace or UNBOUNDED).interval, (pace or UNBOUNDED).tolerance)
+    ]
+    try:
+        channel.run_script(SET_PACES, [], arguments)
+    except (RedisError, OSError) as error:
+        logger.warning("Jobs that wait for their turn keep to the rates they had: %r", error)

@@ -16,7 +16,7 @@ from libs.flask_celery.delivery_scripts import CLAIM
 from libs.flask_celery.line_scripts import BEGIN
 from libs.flask_celery.rate_limits import Pace
 from libs.flask_celery.reconcile import Reconciliation
-from libs.flask_celery.turns import SharedBucket, take_turn
+from libs.flask_celery.turns import SharedBucket, set_paces, take_turn
 
 LIMIT = "test.work"
 
@@ -182,6 +182,22 @@ def test_a_job_that_was_cancelled_in_its_queue_takes_no_turn(claims: Claims) -> 
     taken = [claims.take(HOURLY) for _ in range(3)]
 
     assert taken == [(cancelled, True), (job, True), (late, False)]  # the first one to be skipped
+
+
+@pytest.mark.parametrize("rate", ["1000/s", None])
+def test_those_in_line_keep_to_the_rate_that_is_set_meanwhile(rate: str | None, claims: Claims) -> None:
+    first, *others = claims.submit(4)
+    assert [claims.take(HOURLY) for _ in range(4)] == [(first, True), *((other, False) for other in others)]
+
+    set_paces(claims.channel, {LIMIT: Pace.of_rate(rate)})
+
+    assert [claims.claim().id for _ in others] == others
+
+
+def test_a_rate_that_nobody_waits_for_is_not_kept(claims: Claims, broker: "Redis[bytes]") -> None:
+    set_paces(claims.channel, {LIMIT: Pace.of_rate(HOURLY)})
+
+    assert not broker.exists(f"taskgate-limit-{LIMIT}")
 
 
 def test_a_waiting_job_is_in_a_place_to_the_reconciler(claims: Claims) -> None:
