@@ -20,6 +20,9 @@ BINARY_TYPES = (_PICKLE_TYPE, _MSGPACK_TYPE)
 #: The serialisers whose records can be told apart by their first bytes, which are these of kombu's.
 TOLD_APART = frozenset(("json", "msgpack", "yaml", PICKLE))
 
+#: Those of kombu's that say what data is, and cannot run anything.
+_DATA_ALONE = ("json", "msgpack", "yaml")
+
 #: A key of a mapping, or a list's first item.
 _YAML = re.compile(rb"[a-z_]+:|- ")
 
@@ -64,6 +67,9 @@ def checked_serializers(config: Mapping[str, Any], given: Collection[str], *, al
     found = {"accept_content": accepted}
     if config.get("result_accept_content") is not None:
         found["result_accept_content"] = list(config["result_accept_content"])
+    elif "accept_content" not in given:
+        # One record that was written under another setting would else be in the way of every list that it is in.
+        found["result_accept_content"] = list(dict.fromkeys([*accepted, *_DATA_ALONE]))
     for name in _ACCEPTED:
         for serializer in found.get(name, ()):
             _check(name, serializer, allow_pickle=allow_pickle)

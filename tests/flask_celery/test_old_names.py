@@ -123,6 +123,12 @@ def test_pickle_is_refused_unless_it_is_allowed(variable: str, text: str) -> Non
         assert config(allow_pickle=True, **{variable: value})
 
 
+def test_records_of_before_a_change_are_read_unless_it_is_said_what_is_accepted() -> None:
+    assert set(config(CELERY_RESULT_SERIALIZER="yaml")["result_accept_content"]) == {"json", "msgpack", "yaml"}
+    assert "result_accept_content" not in config(CELERY_ACCEPT_CONTENT="json")
+    assert config(CELERY_RESULT_ACCEPT_CONTENT="json")["result_accept_content"] == ["json"]
+
+
 def test_what_is_chosen_is_accepted_and_what_is_not_accepted_cannot_be_chosen() -> None:
     assert config()["accept_content"] == ["json"]
     assert config(CELERY_TASK_SERIALIZER="yaml")["accept_content"] == ["json", "yaml"]
