@@ -116,7 +116,8 @@ def _of_job(
             )
         case NotRepeatableError():
             return ProblemError(
-                HTTPStatus.GONE, "What the job was submitted with is not kept any more. Submit it again yourself."
+                HTTPStatus.GONE,
+                "What the job was submitted with is not kept, or not accepted, any more. Submit it again yourself.",
             )
 
 

@@ -141,14 +141,14 @@ class OwnerLimitError(FlaskCeleryError):
 
 
 class NotRepeatableError(FlaskCeleryError):
-    """The job's message is not kept any more, so it cannot be run again."""
+    """The job's message is not kept any more, or in a serialisation not accepted now, so it cannot be run again."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(task_id)
         self.task_id = task_id
 
     def __str__(self) -> str:
-        return f"What job {self.task_id!r} was submitted with is not known any more."
+        return f"What job {self.task_id!r} was submitted with is not known or not accepted any more."
 
 
 class UnfinishedJobError(FlaskCeleryError):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
+from kombu.exceptions import ContentDisallowed
 from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.acceptance import SubmissionTerms, under_terms
@@ -63,7 +64,10 @@ def run_again(
     headers = message["headers"]
     if declared:
         job_spec(celery_app, headers["task"])
-    args, kwargs, _ = body_of(message, celery_app.conf.accept_content)
+    try:
+        args, kwargs, _ = body_of(message, celery_app.conf.accept_content)
+    except ContentDisallowed as error:  # the setting was another one when it was submitted
+        raise NotRepeatableError(task_id) from error
     facts = _facts_anew(SubmissionFacts.of_header(headers.get(HEADER)), task_id)
     time_limit, soft_time_limit = headers["timelimit"]
     new_id: str = uuid()

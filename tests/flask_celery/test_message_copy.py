@@ -10,7 +10,7 @@ from celery import chain, chord, group
 from flask import Flask, g
 from redis import Redis
 
-from libs.flask_celery import FlaskCelery, submit
+from libs.flask_celery import FlaskCelery, JobState, NotRepeatableError, run_again, submit
 from libs.flask_celery.message_copy import body_of, compacted, expanded, message_of
 
 ADDS = "maintenance.adds"
@@ -67,3 +67,12 @@ def test_a_message_for_another_broker_is_copied_with_its_body(serializer: str) -
     if serializer == "yaml":
         with pytest.raises(Exception, match="Refusing to deserialize"):
             body_of(message, ["json"])
+
+
+def test_what_is_not_accepted_now_cannot_be_run_again(celery_app: FlaskCelery) -> None:
+    """It was submitted under another CELERY_TASK_SERIALIZER."""
+    job = submit(celery_app, ADDS, {"a": 1, "b": 2}, serializer="yaml")
+    celery_app.backend.store_state(job.task_id, 3, JobState.SUCCESS.value)
+
+    with pytest.raises(NotRepeatableError):
+        run_again(celery_app, job.task_id)
