@@ -1,14 +1,18 @@
 """What the Lua scripts do about claims (``unique``)."""
 
+from libs.flask_celery.serializers import STATUS
+
 #: Whether a claim is held. Wants ``record_prefix``, ``unfinished`` and ``record_functions.FINAL``.
-HELD = """
+HELD = (
+    STATUS
+    + """
 -- Whether a job is waited for: one that is final is not, nor one that nobody will end or whose record is gone. A
--- stock worker tells the record alone, which begins with the status.
+-- stock worker tells the record alone.
 local function is_under_way(id)
   if redis.call('EXISTS', record_prefix .. 'taskgate-job-' .. id) == 0 then return false end
   if not redis.call('ZSCORE', unfinished, id) then return false end
-  local written = redis.call('GETRANGE', record_prefix .. 'celery-task-meta-' .. id, 0, 40)
-  return written ~= '' and not final[string.match(written, '^{%s*"status":%s*"(%u+)"') or '']
+  local record = record_prefix .. 'celery-task-meta-' .. id
+  return redis.call('EXISTS', record) == 1 and not final[status_at(record) or '']
 end
 
 -- The answer to a new job, in the place of which another one under its claim is under way; or nil.
@@ -20,6 +24,7 @@ local function other_than(task_id, ledger, owner, claim)
   return {is_own and 'RUNNING' or 'OCCUPIED', newest}
 end
 """
+)
 
 #: What becomes of the claim of a job that has ended. Wants ``prefix``.
 KEPT = """

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import g
+from kombu.serialization import dumps
 from marshmallow import Schema
 
 from libs.flask_celery import (
@@ -51,9 +52,13 @@ def cancelled(runs: JobRuns, task_id: str) -> None:
     assert runs.celery.backend.records.cancel(task_id) is JobState.REVOKED
 
 
-def told_by_a_stock_worker(runs: JobRuns, task_id: str) -> None:
-    backend = runs.celery.backend
-    backend.client.set(backend.keys.meta(task_id), backend.encode({**runs.meta(task_id), "status": "FAILURE"}))
+def told_by_a_stock_worker(serializer: str) -> Callable[[JobRuns, str], None]:
+    def tell(runs: JobRuns, task_id: str) -> None:
+        backend = runs.celery.backend
+        _, _, record = dumps({**runs.meta(task_id), "status": "FAILURE"}, serializer)
+        backend.client.set(backend.keys.meta(task_id), record)
+
+    return tell
 
 
 def purged(runs: JobRuns, task_id: str) -> None:
@@ -77,7 +82,9 @@ ENDS: dict[str, Callable[[JobRuns, str], object]] = {
     "revoked while it ran": lambda runs, task_id: end(runs, task_id, JobState.REVOKED),
     "cancelled in its queue": cancelled,
     "let go without an end (Ignore, Reject)": lambda runs, task_id: runs.celery.backend.count_out(task_id),
-    "ended by a stock worker": told_by_a_stock_worker,
+    "ended by a stock worker": told_by_a_stock_worker("json"),
+    "ended by a stock worker, in msgpack": told_by_a_stock_worker("msgpack"),
+    "ended by a stock worker, in YAML": told_by_a_stock_worker("yaml"),
     "purged": purged,
     "record deleted": deleted("celery-task-meta"),
     "ledger deleted": deleted("taskgate-job"),
