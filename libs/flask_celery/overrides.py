@@ -44,7 +44,9 @@ def typed_overrides(overrides: Mapping[str, str]) -> dict[str, Any]:
         try:
             value = _typed(option.type, text)
         except ValueError as error:
-            raise SettingError(variable, f"wants {_wanted(option.type)}, not {text!r}") from error
+            # A JSON object and an address may hold a password, and this is for a log.
+            shown = "" if any(sign in text for sign in "{:@") else f", not {text!r}"
+            raise SettingError(variable, f"wants {_wanted(option.type)}{shown}") from (error if shown else None)
         if name in typed and typed[name] != value:
             raise SettingError(
                 variable, f"and {given_as[name]} are one setting and differ; keep {environment_name(name)} alone"

@@ -74,6 +74,14 @@ def test_a_wrong_value_is_told_by_the_name_it_was_given_under() -> None:
         config(CELERYD_PREFETCH_MULTIPLIER="many")
 
 
+@pytest.mark.parametrize("text", ["{'sentinel_kwargs': {'password': 'hunter2'}}", '{"password": "hunter2"'])
+def test_what_may_hold_a_password_is_not_repeated(text: str) -> None:
+    with pytest.raises(SettingError, match=r"^CELERY_BROKER_TRANSPORT_OPTIONS: wants a JSON object$") as raised:
+        config(CELERY_BROKER_TRANSPORT_OPTIONS=text)
+
+    assert raised.value.__suppress_context__
+
+
 def test_a_misspelt_old_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(SettingError, match="did you mean CELERYD_CONCURRENCY, now CELERY_WORKER_CONCURRENCY"):
         config(CELERYD_CONCURENCY="3")
