@@ -13,7 +13,7 @@ from typing import Any
 from libs.flask_celery import rabbitmq
 from libs.flask_celery.acceptance import SubmissionTerms
 from libs.flask_celery.errors import SettingError
-from libs.flask_celery.overrides import known_settings, typed_overrides
+from libs.flask_celery.overrides import check_values, known_settings, typed_overrides
 from libs.flask_celery.queue_names import QueueNames
 from libs.flask_celery.record_place import record_place
 from libs.flask_celery.serializers import checked_serializers
@@ -115,6 +115,7 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
         if config.get(name):
             config[name] = names.physical(config[name])
     config |= checked_serializers(config, overrides, allow_pickle=settings.allow_pickle)
+    check_values(config)
     if config.get("result_compression"):
         raise SettingError(
             "CELERY_RESULT_COMPRESSION", "is not supported: other readers of the results could not see a job's state"

@@ -2,10 +2,13 @@
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from celery.app.defaults import NAMESPACES, flatten
+from kombu.compression import get_encoder
 
 from libs.flask_celery.errors import SettingError
 from libs.flask_celery.old_names import ENVIRONMENT_PREFIX, environment_name, renamed
@@ -62,6 +65,30 @@ def known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         if name not in options:
             raise SettingError(name, f"is not a Celery setting; did you mean {nearest(name)}?")
     return dict(settings)
+
+
+def check_values(config: Mapping[str, Any]) -> None:
+    """What Celery would take at the start and fail with at each job.
+
+    Raises: SettingError for a compression or a time zone that there is not, and for a time that is none.
+    """
+    compression, zone, expires = (config.get(name) for name in ("task_compression", "timezone", "result_expires"))
+    try:
+        if compression is not None:
+            get_encoder(compression)
+    except KeyError as error:
+        raise SettingError(
+            environment_name("task_compression"), f"wants zlib or bzip2, not {compression!r}"
+        ) from error
+    try:
+        if isinstance(zone, str):
+            ZoneInfo(zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise SettingError(
+            environment_name("timezone"), f"wants a name such as Europe/Berlin, not {zone!r}"
+        ) from error
+    if isinstance(expires, int | float) and not 0 <= expires < math.inf:
+        raise SettingError(environment_name("result_expires"), f"wants seconds, 0 for ever, not {expires!r}")
 
 
 def nearest(name: str) -> str:

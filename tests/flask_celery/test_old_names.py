@@ -74,6 +74,21 @@ def test_a_wrong_value_is_told_by_the_name_it_was_given_under() -> None:
         config(CELERYD_PREFETCH_MULTIPLIER="many")
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "wants"),
+    [
+        ("CELERY_TASK_COMPRESSION", "lz9", "zlib or bzip2"),
+        ("CELERY_TIMEZONE", "Mars/Olympus", "a name such as Europe/Berlin"),
+        ("CELERY_RESULT_EXPIRES", "-5", "seconds"),
+        ("CELERY_RESULT_EXPIRES", "inf", "seconds"),
+        ("CELERY_RESULT_EXPIRES", "nan", "seconds"),
+    ],
+)
+def test_a_value_that_would_fail_each_job_stops_the_start(variable: str, text: str, wants: str) -> None:
+    with pytest.raises(SettingError, match=f"^{variable}: wants {wants}"):
+        config(**{variable: text})
+
+
 @pytest.mark.parametrize("text", ["{'sentinel_kwargs': {'password': 'hunter2'}}", '{"password": "hunter2"'])
 def test_what_may_hold_a_password_is_not_repeated(text: str) -> None:
     with pytest.raises(SettingError, match=r"^CELERY_BROKER_TRANSPORT_OPTIONS: wants a JSON object$") as raised:
