@@ -68,6 +68,9 @@ def _of_broker(broker: BrokerFigures) -> Iterator[Metric]:
     yield oldest
     yield _gauge("taskgate_leased_jobs", "Jobs that workers have taken.", broker.held)
     yield _gauge("taskgate_delayed_jobs", "Jobs that wait for their time.", broker.delayed)
+    yield _gauge(
+        "taskgate_rate_limited_jobs", "Jobs that wait for a turn of a rate limit of all workers.", broker.in_line
+    )
     yield _gauge("taskgate_quarantined_jobs", "Jobs that wait for a worker that knows them.", broker.quarantined)
 
 

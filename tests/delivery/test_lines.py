@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.utils.json import loads
 from redis import Redis
 
+from libs.flask_celery import read_figures
 from libs.flask_celery.claiming import CLAIMED_FROM, IN_TURN, ClaimingChannelMixin
 from libs.flask_celery.delivery_scripts import CLAIM
 from libs.flask_celery.line_scripts import BEGIN
@@ -198,6 +199,18 @@ def test_a_rate_that_nobody_waits_for_is_not_kept(claims: Claims, broker: "Redis
     set_paces(claims.channel, {LIMIT: Pace.of_rate(HOURLY)})
 
     assert not broker.exists(f"taskgate-limit-{LIMIT}")
+
+
+def test_jobs_in_line_are_told_apart_from_those_that_wait_for_their_time(claims: Claims) -> None:
+    claims.submit(3)
+    for _ in range(3):
+        claims.take(HOURLY)
+    claims.submit(countdown=3600)
+
+    found = read_figures(claims.app).broker
+
+    assert found is not None
+    assert (found.queues["default"].waiting, found.held, found.in_line, found.delayed) == (0, 1, 2, 1)
 
 
 def test_a_waiting_job_is_in_a_place_to_the_reconciler(claims: Claims) -> None:

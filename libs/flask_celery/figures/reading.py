@@ -8,16 +8,17 @@ from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.figures.counting import Counts, read_counts
-from libs.flask_celery.place_scripts import LISTS, PLACES
+from libs.flask_celery.line_scripts import LINES
+from libs.flask_celery.place_scripts import LISTS
 
 if TYPE_CHECKING:
     from libs.flask_celery.claiming import ClaimingChannelMixin
     from libs.flask_celery.factory import FlaskCelery
 
-#: KEYS: 1 unacked_index, 2 … the lists. ARGV: the prefix. Returns {held, delayed, quarantined, {length, age in ms of
-#: the next one or -1} for each list}. The order's numbers are the server's time in µs.
+#: KEYS: 1 unacked_index, 2 … the lists. ARGV: the prefix. Returns {held, delayed, in line, quarantined, {length,
+#: age in ms of the next one or -1} for each list}. The order's numbers are the server's time in µs.
 _FIGURES = (
-    PLACES
+    LINES
     + """
 local lists = {}
 for place = 2, #KEYS do
@@ -25,8 +26,9 @@ for place = 2, #KEYS do
   local age = next_one[2] and math.max(math.floor((now_us - tonumber(next_one[2])) / 1000), 0) or -1
   lists[#lists + 1] = {redis.call('LLEN', KEYS[place]), age}
 end
+local in_line = redis.call('ZCOUNT', key('taskgate-delayed'), never, '+inf')
 return {
-  redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', key('taskgate-delayed')),
+  redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', key('taskgate-delayed')) - in_line, in_line,
   redis.call('HLEN', key('taskgate-quarantined')), lists,
 }
 """
@@ -48,6 +50,7 @@ class BrokerFigures:
     queues: Mapping[str, QueueFigures] = field(default_factory=dict)
     held: int = 0  # messages that workers have leased
     delayed: int = 0  # jobs that wait for their time
+    in_line: int = 0  # jobs that wait for a turn of their task's rate limit
     quarantined: int = 0  # jobs that wait for a worker that knows their task
 
 
@@ -86,7 +89,7 @@ def _of_broker(celery_app: "FlaskCelery", channel: "ClaimingChannelMixin") -> Br
     names = sorted(_declared(celery_app) | of_lists)
     lists = [(name, list_name) for name in names for list_name in channel.lists_of(name)]
     read: Any = channel.run_script(_FIGURES, [channel.lease_keys[0], *(each for _, each in lists)], [])
-    held, delayed, quarantined, found = read
+    held, delayed, in_line, quarantined, found = read
     waiting, ages = dict.fromkeys(names, 0), dict[str, float]()
     for (name, _), (length, age) in zip(lists, found, strict=True):
         waiting[name] += length
@@ -94,7 +97,7 @@ def _of_broker(celery_app: "FlaskCelery", channel: "ClaimingChannelMixin") -> Br
             ages[name] = max(ages.get(name, 0.0), age / 1000)
     logical = celery_app.queue_names.logical
     queues = {logical(name): QueueFigures(waiting[name], ages.get(name)) for name in names}
-    return BrokerFigures(queues, held, delayed, quarantined)
+    return BrokerFigures(queues, held, delayed, in_line, quarantined)
 
 
 def _declared(celery_app: "FlaskCelery") -> set[str]:
