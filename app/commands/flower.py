@@ -2,7 +2,7 @@
 
 from app.secret_key import stored_secret_key
 from config import Config
-from libs.local_stack import require_free_port
+from libs.local_stack import PortTakenError, require_free_port
 
 _USER = "taskgate"
 
@@ -13,6 +13,8 @@ def flower_defaults(config: Config) -> dict[str, str]:
     The password is in no command line, which all can read.
     Raises: PortTakenError; OSError for a data directory in which no password can be kept.
     """
+    if config.flower_port == config.port:  # free still, and the API's
+        raise PortTakenError(config.flower_address, config.flower_port, "FLOWER_PORT")
     require_free_port(config.flower_address, config.flower_port, "FLOWER_PORT")
     return {
         "FLOWER_ADDRESS": config.flower_address,

@@ -188,3 +188,11 @@ def test_a_taken_port_of_flowers_is_one_clear_line(up: Run) -> None:
         assert refused.wait_for_end() == 1
     assert len(refused.said.strip().splitlines()) == 1
     assert "FLOWER_PORT=" in refused.said
+
+
+def test_the_apis_port_is_none_for_flower(up: Run, fresh: dict[str, str]) -> None:
+    refused = up("--flower", FLOWER_PORT=fresh["PORT"])
+
+    assert refused.wait_for_end() == 1
+    assert len(refused.said.strip().splitlines()) == 1
+    assert "FLOWER_PORT=" in refused.said
