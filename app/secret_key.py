@@ -22,6 +22,7 @@ def stored_secret_key(path: Path) -> str:
         # Half a secret is one whose writer died: nobody has used it, since it was never read back whole.
         if not _STORED.fullmatch(stored):
             stored = f"{secrets.token_urlsafe(48)}\n"
+            os.fchmod(file.fileno(), 0o600)  # of a file that was there, too
             file.seek(0)
             file.truncate()
             file.write(stored)

@@ -39,11 +39,13 @@ def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
 def test_what_a_dying_writer_left_is_made_anew(kept: str, tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     path.write_text(kept)
+    path.chmod(0o644)
 
     secret = stored_secret_key(path)
 
     assert secret != kept
     assert stored_secret_key(path) == secret
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text() == f"{secret}\n"
 
 
