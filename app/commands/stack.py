@@ -52,8 +52,9 @@ def children(
 ) -> list[ChildSpec]:
     """What to start, in this order; with Flower where ``flower`` has the defaults of its environment."""
     environment = {
-        **(flower or {}),
         **os.environ,
+        # An empty FLOWER_BASIC_AUTH, which compose files pass on, is no password: "Authorization: Basic =" would do.
+        **{name: value for name, value in (flower or {}).items() if not os.environ.get(name)},
         "PYTHONPATH": str(_ROOT),
         "DATA_DIR": str(config.data_dir),
         "PYTHONUNBUFFERED": "1",
