@@ -242,6 +242,13 @@ def test_discovery_imports_tasks_and_models_of_each_package(make_package: Any) -
     assert {"found_jobs.a.tasks", "found_jobs.a.models", "found_jobs.b.tasks"} <= sys.modules.keys()
 
 
+def test_a_folder_with_tasks_alone_is_a_job_package(make_package: Any) -> None:
+    package = make_package({"found_jobs/a/tasks.py": "", "found_jobs/notes/a.txt": "", "found_jobs/.b/tasks.py": ""})
+
+    assert import_jobs(package) == ["found_jobs.a"]
+    assert "found_jobs.a.tasks" in sys.modules
+
+
 @pytest.mark.parametrize("broken", ["import a_module_that_is_not_there", "1 / 0", "def ("])
 def test_what_is_wrong_with_a_job_package_is_its_authors_to_see(make_package: Any, broken: str) -> None:
     package = make_package({"found_jobs/a/__init__.py": "", "found_jobs/a/tasks.py": broken})
