@@ -1,6 +1,6 @@
 """Addresses of webhooks as clients name them: what is refused before anything is sent.
 
-What a name stands for is found out when it is sent to (see :mod:`app.webhooks.guard`); here only what can be seen.
+What a name stands for is found out when it is sent to (see :mod:`app.outgoing.guard`); here only what can be seen.
 """
 
 import re
@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address
 
 import httpx
 
-from app.webhooks.networks import IpNetwork, may_reach
+from app.outgoing import IpNetwork, may_reach
 
 LONGEST_URL = 2_048
 _LONGEST_HOST = 253

@@ -1,25 +1,25 @@
 """One attempt to hand a webhook over: what was answered, or why it was not, and how long that took."""
 
-import functools
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from ssl import SSLContext, SSLError
+from ssl import SSLError
 
 import httpcore
-import httpx
 
-from app.webhooks.address import ForbiddenUrlError, check_url
-from app.webhooks.guard import (
+from app.outgoing import (
     Deadline,
     ForbiddenAddressError,
     GuardedBackend,
+    IpNetwork,
     Resolve,
     UnknownHostError,
     addresses_of,
+    exchange,
+    read_some,
 )
-from app.webhooks.networks import IpNetwork
+from app.webhooks.address import ForbiddenUrlError, check_url
 
 #: Of a response's body; what is over is not read. It is not kept either: it could be of something that is nobody's.
 MOST_READ = 4_096
@@ -73,36 +73,12 @@ class Sender:
         return Outcome(status, None, time.monotonic() - began, retry_after)
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, int]:
-        parts, deadline = httpx.URL(url), Deadline(self.timeout)
-        backend = GuardedBackend(deadline, allowed=self.allowed, resolve=self.resolve)
+        backend = GuardedBackend(Deadline(self.timeout), allowed=self.allowed, resolve=self.resolve)
         limits = {"connect": _LONGEST_CONNECT, "read": self.timeout, "write": self.timeout, "pool": self.timeout}
-        target = httpcore.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
-        said = {"Host": parts.netloc.decode(), "User-Agent": "Taskgate", "Content-Type": "application/json"}
-        sent = [*said.items(), *headers.items()]
-        with (
-            httpcore.ConnectionPool(_tls() if target.scheme == b"https" else None, network_backend=backend) as pool,
-            pool.stream("POST", target, headers=sent, content=body, extensions={"timeout": limits}) as response,
-        ):
-            _read_some(response)
+        said = {"Content-Type": "application/json", **headers}
+        with exchange("POST", url, backend=backend, headers=said, limits=limits, content=body) as response:
+            read_some(response, MOST_READ)
             return response.status, _retry_after(response.headers)
-
-
-@functools.cache
-def _tls() -> SSLContext:
-    """Verifies, by the certificates of certifi, or of ``SSL_CERT_FILE``. Reading them takes 20 ms."""
-    return httpx.create_ssl_context()
-
-
-def _read_some(response: httpcore.Response) -> None:
-    """So that a receiver is not cut off in a short answer. What counts has been said before."""
-    read = 0
-    try:
-        for chunk in response.iter_stream():
-            read += len(chunk)
-            if read >= MOST_READ:
-                return
-    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
-        return
 
 
 def _retry_after(headers: list[tuple[bytes, bytes]]) -> int:

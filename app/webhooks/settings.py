@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from ipaddress import ip_network
 
-from app.webhooks.networks import IpNetwork
+from app.outgoing import IpNetwork
 from config import ConfigError
 
 _MOST_WAITS = 15

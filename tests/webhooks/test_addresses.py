@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from app.outgoing import may_reach
 from app.webhooks import ForbiddenUrlError, check_url, without_secrets
-from app.webhooks.networks import may_reach
 
 PUBLIC = [
     *("1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0"),

@@ -63,9 +63,9 @@ def test_no_answer_is_a_word_for_why(targets: Targets, url: Callable[[Targets], 
 
 def test_of_an_endless_body_no_more_than_a_part_is_read(targets: Targets, monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
-    counted = probing._read_some
+    counted = probing.read_some
 
-    def count(response: object) -> None:
+    def count(response: object, most: int) -> None:
         class Counted:
             @staticmethod
             def iter_stream() -> object:
@@ -74,9 +74,9 @@ def test_of_an_endless_body_no_more_than_a_part_is_read(targets: Targets, monkey
                     read += len(chunk)
                     yield chunk
 
-        counted(Counted)  # type: ignore[arg-type]
+        counted(Counted, most)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(probing, "_read_some", count)
+    monkeypatch.setattr(probing, "read_some", count)
 
     found = probe(Target("endless", f"{targets.url}/endless"))
 

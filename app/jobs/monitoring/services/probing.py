@@ -4,17 +4,15 @@ It is asked once, by GET: no redirect is followed, wherever it leads, no proxy i
 of the answer's body no more than a part is read. All of it together, looking the name up included, has one time.
 """
 
-import functools
 import time
 from dataclasses import dataclass
 from ipaddress import ip_network
-from ssl import SSLContext, SSLError
+from ssl import SSLError
 
 import httpcore
-import httpx
 
 from app.jobs.monitoring.services.targets import Target
-from app.webhooks.guard import Deadline, GuardedBackend, UnknownHostError
+from app.outgoing import Deadline, GuardedBackend, UnknownHostError, exchange, read_some
 
 #: Seconds for all of a probe.
 TIMEOUT = 5.0
@@ -66,36 +64,12 @@ def probe(target: Target, *, timeout: float = TIMEOUT) -> Probe:
 
 
 def _get(url: str, began: float, timeout: float) -> tuple[int, float]:
-    parts = httpx.URL(url)
-    where = httpcore.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
-    headers = [("Host", parts.netloc.decode()), ("User-Agent", "Taskgate"), ("Accept", "*/*")]
-    limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
     backend = GuardedBackend(Deadline(timeout), allowed=_EVERYWHERE)
-    with (
-        httpcore.ConnectionPool(_tls() if where.scheme == b"https" else None, network_backend=backend) as pool,
-        pool.stream("GET", where, headers=headers, extensions={"timeout": limits}) as response,
-    ):
+    limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
+    with exchange("GET", url, backend=backend, headers={"Accept": "*/*"}, limits=limits) as response:
         latency = time.monotonic() - began
-        _read_some(response)
+        read_some(response, MOST_READ)
         return response.status, latency
-
-
-def _read_some(response: httpcore.Response) -> None:
-    """What counts has been said before: a body that breaks off is none of a probe's business."""
-    read = 0
-    try:
-        for chunk in response.iter_stream():
-            read += len(chunk)
-            if read >= MOST_READ:
-                return
-    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
-        return
-
-
-@functools.cache
-def _tls() -> SSLContext:
-    """Reading the certificates takes 20 ms."""
-    return httpx.create_ssl_context()
 
 
 def _word_for(error: Exception) -> str:

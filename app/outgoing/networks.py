@@ -1,4 +1,4 @@
-"""Which addresses a webhook may reach: those of the public internet, and what the operator has allowed."""
+"""Which addresses a client may have us reach: the public internet's, and what the operator has allowed."""
 
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -52,7 +52,7 @@ _FORBIDDEN_6 = tuple(
 
 
 def may_reach(address: IpAddress, allowed: Collection[IpNetwork] = ()) -> bool:
-    """Whether a webhook may be sent to this address. ``allowed`` are further networks, as the operator named them."""
+    """Whether this address may be reached. ``allowed`` are further networks, as the operator named them."""
     plain = _without_zone(address)
     if any(plain.version == network.version and plain in network for network in allowed):
         return True

@@ -15,14 +15,14 @@ from typing import Any
 
 import httpcore
 
-from app.webhooks.networks import IpNetwork, may_reach
+from app.outgoing.networks import IpNetwork, may_reach
 
 #: The addresses of a host, as text. Raises: OSError.
 Resolve = Callable[[str], Sequence[str]]
 
 
 class ForbiddenAddressError(Exception):
-    """The host has an address that no webhook may reach. Which one is not said: it is of the operator's network."""
+    """The host has an address that may not be reached. Which one is not said: it is of the operator's network."""
 
 
 class UnknownHostError(Exception):
@@ -113,7 +113,7 @@ class GuardedBackend(httpcore.NetworkBackend):
             except (OSError, UnicodeError) as error:
                 answers.put(error if isinstance(error, OSError) else OSError(str(error)))
 
-        threading.Thread(target=look_up, name="webhook-resolver", daemon=True).start()
+        threading.Thread(target=look_up, name="resolver", daemon=True).start()
         try:
             answer = answers.get(timeout=self._deadline.left())
         except Empty:
