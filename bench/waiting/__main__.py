@@ -30,9 +30,6 @@ LIMIT = 1.0
 
 PATHS = {"poll": f"{API}/results/{{}}?wait=30", "events": f"{API}/results/{{}}/events"}
 
-#: What this process stores may take as long as a busy disk takes; the service keeps its own time-outs.
-PATIENT = {"CELERY_REDIS_SOCKET_TIMEOUT": "20", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 20}'}
-
 
 def resident(server: ApiServer) -> float:
     """Of the process that serves, in MiB."""
@@ -101,9 +98,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.clients:,} clients held by one API process, {options.mode}; at most {LIMIT:g} s:")
     passed = True
-    with TemporaryDirectory() as folder, an_installation(Path(folder), **PATIENT) as installation:
-        for name in PATIENT:
-            del installation.environment[name]
+    with TemporaryDirectory() as folder, an_installation(Path(folder)) as installation:
         server, headers = installation.start_api(), installation.headers("ann")
         httpx.get(f"{server.url}{API}/tasks", headers=headers).raise_for_status()
         for _ in range(options.rounds):
