@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.api_1_0.links import PREFIX
 from app.extensions import db
+from app.migrated import is_behind
 from app.models import ApiKey, KeyWebhook
 from app.openapi import build_document
 from libs.flask_celery import UNAVAILABLE
@@ -65,6 +66,9 @@ def _database_answers() -> bool:
     try:
         # Every column, as each request wants.
         db.session.execute(select(ApiKey, KeyWebhook).join(KeyWebhook).where(false()))
+        if is_behind(db.session.connection(), f"{current_app.root_path}/migrations"):
+            current_app.logger.error("The database lacks tables that this version wants: run manage.py db upgrade")
+            return False
     except Exception:
         # Whatever is wrong with it: away, not migrated, wrong password. The log has the reason.
         current_app.logger.exception("The database does not answer")

@@ -78,3 +78,17 @@ def test_each_migration_can_be_taken_back(empty_app: Flask) -> None:
         assert tables() == set(Base.metadata.tables) - later - {"job_completions"}
         downgrade(revision="base")
         assert tables() == set()
+
+
+@pytest.mark.parametrize(("revision", "status"), [("", 200), ("0006", 503), ("0005", 503), ("9999", 200)], ids=str)
+def test_who_has_not_migrated_is_not_ready(empty_app: Flask, revision: str, status: int) -> None:
+    """A revision from the future is one that the next version has brought while this one still runs."""
+    with empty_app.app_context():
+        upgrade()
+        if revision:
+            db.session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+            db.session.commit()
+
+    answer = empty_app.test_client().get("/readyz")
+
+    assert (answer.status_code, answer.json["checks"]["database"]) == (status, status == 200)
