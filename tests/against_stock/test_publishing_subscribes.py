@@ -16,8 +16,6 @@ from tests.against_stock.systems import System, contrast
 
 PUBLISHES = 100
 
-ESTABLISHED = "01"  # as /proc/net/tcp has it
-
 #: Seconds until a reply that is still there counts as one that nobody reads.
 PATIENCE = 3.0
 
@@ -28,22 +26,13 @@ class LeftBehind:
     unread_replies: bool
 
 
-def unread_bytes(redis: Redis, port: int) -> int:
-    """What the clients of the server at ``port`` have received and not read.
-
-    A connection that the server has ended, as that of an earlier test, counts the end as a byte; it is left out.
-    """
+def unread_bytes(process: int, redis: Redis) -> int:
+    """What the process has received over its connections and not read."""
     redis.ping()  # answered after what the server had to do before
+    links = [path.readlink().name for path in Path(f"/proc/{process}/fd").iterdir() if path.is_symlink()]
+    own = {link.removeprefix("socket:[").removesuffix("]") for link in links}
     sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(
-        int(queues.partition(":")[2], 16)
-        for _, _, remote, state, queues, *_ in sockets
-        if state == ESTABLISHED and is_port(remote, port)
-    )
-
-
-def is_port(address: str, port: int) -> bool:
-    return int(address.partition(":")[2], 16) == port
+    return sum(int(socket[4].partition(":")[2], 16) for socket in sockets if socket[9] in own)  # queues, inode
 
 
 def observe(system: System) -> LeftBehind:
@@ -52,7 +41,8 @@ def observe(system: System) -> LeftBehind:
     system.client.ask("let_go")
     # What is only on its way is read in a moment; what nobody reads stays.
     deadline = time.monotonic() + PATIENCE
-    while (unread := unread_bytes(system.results, system.redis.port)) and time.monotonic() < deadline:
+    publishing = system.client.process.pid
+    while (unread := unread_bytes(publishing, system.results)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return LeftBehind(subscriptions, unread > 0)
 
