@@ -18,6 +18,7 @@ import pytest
 from celery import Celery
 from flask import Flask
 from flask.testing import FlaskClient
+from kombu import Connection, pools
 from redis import Redis
 from sqlalchemy import URL, Engine, create_engine
 
@@ -52,8 +53,10 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}"
         self.socket_url = f"redis+socket://{self.folder}/redis.sock"
         self.process: subprocess.Popen[bytes] | None = None
+        self.is_new = False  # to this process, which may have connections to the one before
 
     def start(self) -> None:
+        self.is_new = True
         # Redis hands each write to the system before it answers, so a test that kills it counts on what was answered.
         # Syncing is for power cuts, which no test has, and a disk that many tests share holds it up for seconds.
         files = {"dir": self.folder, "appendonly": "yes", "appendfsync": "no", "save": ""}
@@ -81,6 +84,13 @@ class RedisServer:
             self.process = None
 
 
+def close_idle_connections() -> None:
+    """Of kombu's pools, which outlive a test: a server that an earlier one has killed had the other end of theirs."""
+    for pool in list(pools.connections.values()):
+        for connection in [each for each in pool._resource.queue if isinstance(each, Connection)]:
+            connection.collect()  # it connects anew when it is used
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     server = RedisServer()
@@ -95,6 +105,9 @@ def redis_url(redis_server: RedisServer) -> str:
     """An empty Redis that runs, whatever the test before did to it."""
     if redis_server.process is None or redis_server.process.poll() is not None:
         redis_server.start()
+    if redis_server.is_new:
+        close_idle_connections()
+        redis_server.is_new = False
     with Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url

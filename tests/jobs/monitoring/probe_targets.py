@@ -30,18 +30,17 @@ class Targets:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         with self._lock:
             self.seen.append(handler.path)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-        try:
-            self._answer(handler)
-        finally:
-            with self._lock:
-                self._at_once -= 1
+        self._answer(handler)
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         way = handler.path.partition("?")[0].split("/")[1]
         if way == "slow":
+            with self._lock:
+                self._at_once += 1
+                self.most_at_once = max(self.most_at_once, self._at_once)
             time.sleep(SLOW)
+            with self._lock:  # before it is answered: who has the answer may ask for the next one at once
+                self._at_once -= 1
         elif way == "drip":
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
             while not self.closing.wait(0.05):
