@@ -36,3 +36,11 @@ class GatedPipeline(Pipeline):
         """As redis-py's."""
         with self._gate.place():
             return super().execute(raise_on_error)
+
+
+def impatient_client(backend: Any, timeout: float) -> Redis:
+    """Another client of a backend's Redis, each step of which may take ``timeout`` seconds, whatever others' may."""
+    steps = ("socket_timeout", "socket_connect_timeout")  # a socket of this host has no second one
+    timeouts = {name: timeout for name in steps if name in backend.connparams}
+    client: Redis = backend._create_client(**{**backend.connparams, **timeouts})
+    return client

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from libs.flask_celery.acceptance import FIRST_HEADER
 from libs.flask_celery.claiming import CLAIMED_FROM, IN_TURN
+from libs.flask_celery.gated_client import impatient_client
 from libs.flask_celery.line_scripts import BEGIN, SET_PACES, TAKE_TURN
 from libs.flask_celery.parking import settle
 from libs.flask_celery.rate_limits import UNBOUNDED, Pace, shared_pace
@@ -72,12 +73,7 @@ class SharedBucket(TokenBucket):  # type: ignore[misc]
 
     @cached_property
     def _client(self) -> Redis:
-        backend = self.task.backend
-        timeouts = {
-            name: _TIMEOUT for name in ("socket_timeout", "socket_connect_timeout") if name in backend.connparams
-        }
-        client: Redis = backend._create_client(**{**backend.connparams, **timeouts})
-        return client
+        return impatient_client(self.task.backend, _TIMEOUT)
 
 
 def take_turn(message: Any, bucket: SharedBucket) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from libs.flask_celery.gated_client import impatient_client
 from libs.flask_celery.server_script import run_script
 
 #: Seconds that a counter may take. Whoever counts can do without, so that it is less than other commands have.
@@ -23,8 +24,7 @@ class WindowCounter:
     """Counts in the Redis of ``backend``, by whatever form of address, under its deployment's prefix."""
 
     def __init__(self, backend: Any) -> None:
-        quick = {name: TIMEOUT for name in ("socket_timeout", "socket_connect_timeout") if name in backend.connparams}
-        self._client = backend._create_client(**{**backend.connparams, **quick})
+        self._client = impatient_client(backend, TIMEOUT)
         self._prefix = f"{backend.keys.prefix}taskgate-count-"
 
     def add(self, name: str, amount: int, window: float) -> tuple[int, float]:
