@@ -17,6 +17,7 @@ from app.jobs.monitoring.models import HostSample, MetricSummary, ProbeSample
 from app.jobs.monitoring.schemas import AggregateParams, CollectAndAggregateParams, CollectParams, KeepParams
 from app.jobs.monitoring.services import aggregating, collecting, keeping
 from app.jobs.monitoring.services.host import measure_host
+from app.jobs.queues import COLLECT, COMPUTE
 from app.write_lock import PATIENCE, wait_to_write
 from libs.flask_celery import current_job, job
 
@@ -32,7 +33,7 @@ GROUP = 20
     "monitoring.collect_metrics",
     params=CollectParams,
     offered=False,
-    queue="for_task_collect",
+    queue=COLLECT,
     soft_time_limit=90 + PATIENCE,
     time_limit=120 + PATIENCE,
 )
@@ -55,7 +56,7 @@ def collect_metrics(targets: Sequence[str] | None = None, host: bool = True) -> 
 @job(
     "monitoring.aggregate_metrics",
     params=AggregateParams,
-    queue="for_task_compute",
+    queue=COMPUTE,
     example={"minutes": 60},
     soft_time_limit=270,
     time_limit=300,
@@ -90,7 +91,7 @@ def aggregate_metrics(
     "monitoring.keep_summaries",
     params=KeepParams,
     offered=False,
-    queue="for_task_compute",
+    queue=COMPUTE,
     soft_time_limit=270 + PATIENCE,
     time_limit=300 + PATIENCE,
 )
@@ -109,7 +110,7 @@ def keep_summaries(aggregated: dict[str, Any]) -> dict[str, int]:
     "monitoring.collect_and_aggregate",
     params=CollectAndAggregateParams,
     offered=False,
-    queue="for_task_collect",
+    queue=COLLECT,
     time_limit=60,
 )
 def collect_and_aggregate(until: datetime | None = None) -> str:

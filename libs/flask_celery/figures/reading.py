@@ -10,6 +10,7 @@ from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.figures.counting import Counts, read_counts
 from libs.flask_celery.line_scripts import LINES
 from libs.flask_celery.place_scripts import LISTS
+from libs.flask_celery.queues_in_use import declared_queues, queues_in_use
 
 if TYPE_CHECKING:
     from libs.flask_celery.claiming import ClaimingChannelMixin
@@ -86,7 +87,8 @@ def read_figures(celery_app: "FlaskCelery") -> Figures:
 def _of_broker(celery_app: "FlaskCelery", channel: "ClaimingChannelMixin") -> BrokerFigures:
     used = {bytes_to_str(each) for each in channel.plain_client.smembers(channel.prefixed(LISTS))}
     of_lists = {each.removeprefix(channel.global_keyprefix).partition(channel.sep)[0] for each in used}
-    names = sorted(_declared(celery_app) | of_lists)
+    known = {*declared_queues(celery_app), *queues_in_use(celery_app)}
+    names = sorted({*map(celery_app.queue_names.physical, known), *of_lists})
     lists = [(name, list_name) for name in names for list_name in channel.lists_of(name)]
     read: Any = channel.run_script(_FIGURES, [channel.lease_keys[0], *(each for _, each in lists)], [])
     held, delayed, in_line, quarantined, found = read
@@ -98,11 +100,3 @@ def _of_broker(celery_app: "FlaskCelery", channel: "ClaimingChannelMixin") -> Br
     logical = celery_app.queue_names.logical
     queues = {logical(name): QueueFigures(waiting[name], ages.get(name)) for name in names}
     return BrokerFigures(queues, held, delayed, in_line, quarantined)
-
-
-def _declared(celery_app: "FlaskCelery") -> set[str]:
-    """Physical names of those that are declared, and of those that jobs name."""
-    specs = [getattr(task, "job_spec", None) for task in celery_app.tasks.values()]
-    of_jobs = {queue for spec in specs if spec is not None for queue in (spec.queue, *spec.queues) if queue}
-    physical = celery_app.queue_names.physical
-    return {*celery_app.amqp.queues, physical(celery_app.conf.task_default_queue), *map(physical, of_jobs)}
