@@ -13,8 +13,8 @@ from libs.flask_celery.place_scripts import PLACES
 from libs.flask_celery.record_functions import FINAL
 from libs.flask_celery.unique_scripts import HELD
 
-#: What ACCEPT may answer, beside what a batch answers that takes no more jobs (``batch_scripts.refusal``). The second
-#: element is a task id, or empty.
+#: What ACCEPT may answer, beside what a batch answers that takes no more jobs (``batches.scripts``, ``refusal``). The
+#: second element is a task id, or empty.
 ACCEPTED = b"ACCEPTED"  # a new job
 PUBLISHED = b"PUBLISHED"  # a further publication of a known job
 KNOWN = b"KNOWN"  # this publication is there already; nothing was pushed

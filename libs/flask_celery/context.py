@@ -86,10 +86,12 @@ def fill_g(request: Any) -> None:
     g.request_id = facts.request_id if facts else None
     g.locale = facts.locale if facts else None
     g.traceparent = facts.traceparent if facts else None
-    deadline = facts.deadline if facts else None
-    g.deadline = None if deadline is None else datetime.fromtimestamp(deadline / 1000, tz=UTC)
-    due_at = facts.due_at if facts else None
-    g.due_at = None if due_at is None else datetime.fromtimestamp(due_at / 1000, tz=UTC)
+    g.deadline = _time_of(facts.deadline if facts else None)
+    g.due_at = _time_of(facts.due_at if facts else None)
+
+
+def _time_of(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
 def dispose_after_fork(app: Flask) -> None:

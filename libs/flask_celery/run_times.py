@@ -1,7 +1,7 @@
 """How long the runs of each task have been taking.
 
-The step that stores a success (``scripts.STORE``) moves the task's mean towards the run's time by a fifth, so that it
-is the newest dozen of runs that count.
+The step that stores a success (``record_scripts.STORE``) moves the task's mean towards the run's time by a fifth, so
+that it is the newest dozen of runs that count.
 """
 
 import time

@@ -1,8 +1,9 @@
 """Waiting until something about a job changes, without asking Redis again and again.
 
-Each state that is stored is published on the channel named like the record (``scripts.STORE``). One connection of the
-process listens to the channels somebody waits on; one thread, a greenlet under gevent, reads it and wakes who waits.
-The thread begins with the first who waits and ends soon after the last, so a process may fork before it serves.
+Each state that is stored is published on the channel named like the record (``record_scripts.STORE``). One connection
+of the process listens to the channels somebody waits on; one thread, a greenlet under gevent, reads it and wakes who
+waits. The thread begins with the first who waits and ends soon after the last, so a process may fork before it
+serves.
 """
 
 import logging

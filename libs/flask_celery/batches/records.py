@@ -139,7 +139,7 @@ class BatchRecords:
             after = page[-1][1]
 
     def run(self, script: str, arguments: Sequence[Any]) -> Any:
-        """Run one of ``batch_scripts``."""
+        """Run one of ``batches.scripts``."""
         return run_script(self._backend.client, script, [], [*arguments, self._keys.prefix])
 
 

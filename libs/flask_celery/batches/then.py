@@ -34,7 +34,7 @@ _AT_ONCE = 100
 def watched_as(batch_id: str) -> str:
     """The name by which a batch is watched for changes, as a job is (``WatchHub.watch``).
 
-    ``batch_scripts.NAMES`` publishes under it.
+    ``batches.scripts.NAMES`` publishes under it.
     """
     return f"taskgate-batch-{batch_id}"
 

@@ -39,7 +39,7 @@ end
 
 
 @dataclass(frozen=True, slots=True)
-class RunTimes:
+class RunLengths:
     """How long a task's runs took: how many by bucket, in the order of ``BUCKETS`` with the longer ones last."""
 
     by_bucket: tuple[int, ...]
@@ -52,7 +52,7 @@ class Counts:
 
     accepted: Mapping[str, int] = field(default_factory=dict)
     ended: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by task and state
-    runs: Mapping[str, RunTimes] = field(default_factory=dict)
+    runs: Mapping[str, RunLengths] = field(default_factory=dict)
 
 
 def read_counts(kept: Mapping[bytes, bytes]) -> Counts:
@@ -74,7 +74,7 @@ def read_counts(kept: Mapping[bytes, bytes]) -> Counts:
             ran[task][of] = count
     buckets = [*map(str, BUCKETS), _LONGER]
     runs = {
-        task: RunTimes(tuple(by.get(bucket, 0) for bucket in buckets), took.get(task, 0) / 1000)
+        task: RunLengths(tuple(by.get(bucket, 0) for bucket in buckets), took.get(task, 0) / 1000)
         for task, by in ran.items()
     }
     return Counts(accepted, ended, runs)
