@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from app.api_keys import Scope
+from app.jobs.queues import COMPUTE
 from libs.flask_celery import BUCKETS, BatchItem, FlaskCelery, read_figures, submit, submit_many
 from tests.conftest import RedisServer
 from tests.installation import API, assert_problem, bearer
@@ -126,6 +127,8 @@ def test_queues_tell_how_many_wait_and_for_how_long(
     found = scrape()
 
     assert (of(found, "queue_jobs", queue="default"), of(found, "queue_jobs", queue="elsewhere")) == (2, 1)
+    # Those that jobs name are told of before anything has ever waited there.
+    assert (of(found, "queue_jobs", queue=COMPUTE), of(found, "queue_oldest_seconds", queue=COMPUTE)) == (0, 0)
     assert 60 <= (of(found, "queue_oldest_seconds", queue="default") or 0) < 90
     assert 0 <= (of(found, "queue_oldest_seconds", queue="elsewhere") or 0) < 30
     assert (of(found, "delayed_jobs"), of(found, "leased_jobs"), of(found, "quarantined_jobs")) == (1, 0, 0)
