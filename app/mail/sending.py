@@ -1,17 +1,15 @@
 """Handing one mail over to an SMTP server, and what that says of each recipient."""
 
-import functools
 import smtplib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
-from ssl import SSLCertVerificationError, SSLContext
-
-import httpx
+from ssl import SSLCertVerificationError
 
 from app.mail.address import MailServer, Security
+from app.outgoing import tls_context
 
 #: Seconds that the server may take for each word.
 TIMEOUT = 20.0
@@ -91,7 +89,7 @@ class Mailer:
             raise MailDelayedError(f"{host}:{self._server.port}: {error}") from error
 
     def _connected(self) -> smtplib.SMTP:
-        server, context = self._server, _tls()
+        server, context = self._server, tls_context()
         if server.security is Security.TLS:
             smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=self._timeout, context=context)
         else:
@@ -128,12 +126,6 @@ def _close(smtp: smtplib.SMTP) -> None:
     with suppress(smtplib.SMTPException, OSError):
         smtp.quit()
     smtp.close()
-
-
-@functools.cache
-def _tls() -> SSLContext:
-    """Verifies, by the certificates of certifi, or of ``SSL_CERT_FILE``."""
-    return httpx.create_ssl_context()
 
 
 def _handover(

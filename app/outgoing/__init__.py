@@ -1,6 +1,6 @@
 """HTTP to hosts outside: one request within one time, to addresses that have been checked."""
 
-from app.outgoing.exchange import exchange, read_some
+from app.outgoing.exchange import exchange, read_some, tls_context
 from app.outgoing.guard import (
     Deadline,
     ForbiddenAddressError,
@@ -13,7 +13,7 @@ from app.outgoing.networks import IpNetwork, may_reach
 
 __all__ = [
     # Asking
-    "exchange", "read_some",
+    "exchange", "read_some", "tls_context",
     # Whom, and for how long
     "Deadline", "ForbiddenAddressError", "GuardedBackend", "IpNetwork", "Resolve", "UnknownHostError",
     "addresses_of", "may_reach",

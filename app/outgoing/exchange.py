@@ -33,7 +33,9 @@ def exchange(
     said = {"Host": parts.netloc.decode(), "User-Agent": "Taskgate", **headers}
     extensions = {"timeout": dict(limits)}
     with (
-        httpcore.ConnectionPool(_tls() if target.scheme == b"https" else None, network_backend=backend) as pool,
+        httpcore.ConnectionPool(
+            tls_context() if target.scheme == b"https" else None, network_backend=backend
+        ) as pool,
         pool.stream(method, target, headers=[*said.items()], content=content, extensions=extensions) as response,
     ):
         yield response
@@ -52,6 +54,6 @@ def read_some(response: httpcore.Response, most: int) -> None:
 
 
 @functools.cache
-def _tls() -> SSLContext:
+def tls_context() -> SSLContext:
     """Verifies, by the certificates of certifi, or of ``SSL_CERT_FILE``. Reading them takes 20 ms."""
     return httpx.create_ssl_context()

@@ -19,8 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from app.outgoing import guard
-from app.outgoing.exchange import _tls
+from app.outgoing import guard, tls_context
 from app.webhooks.sending import Outcome, Sender
 from tests.webhooks.receiver import Received, Receiver, a_receiver, status
 
@@ -351,9 +350,9 @@ def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ce
     """Trusted, as an operator has one's own trusted."""
     certificates = Certificates(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
-    _tls.cache_clear()
+    tls_context.cache_clear()
     yield certificates
-    _tls.cache_clear()
+    tls_context.cache_clear()
 
 
 def test_tls_names_the_host_and_is_verified_by_it(certificates: Certificates) -> None:

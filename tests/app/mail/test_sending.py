@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.mail import Handover, MailDelayedError, Mailer, MailRefusedError, read_mail_settings
-from app.mail import sending as mail_sending
+from app.outgoing import tls_context
 from tests.mail_server import LOGIN, PASSWORD, USER, MailServer, mail_server, make_certificate
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
@@ -29,9 +29,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As an operator with a private authority says it. Read once by each process."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    mail_sending._tls.cache_clear()
+    tls_context.cache_clear()
     yield
-    mail_sending._tls.cache_clear()
+    tls_context.cache_clear()
 
 
 @pytest.fixture
@@ -206,6 +206,6 @@ def test_a_note_that_fails_is_not_taken_for_a_server_that_does(server: MailServe
 
 
 def test_tls_is_verified_by_default() -> None:
-    context = mail_sending._tls()
+    context = tls_context()
 
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
