@@ -19,7 +19,7 @@ run: $(VENV)/.runtime ## set up and start everything; Ctrl-C stops it
 test: $(VENV)/.dev ## run the tests, but for the long ones
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m "not long" $(TESTS)
 
-test-long: $(VENV)/.dev ## run the long tests: browsers, RabbitMQ, stock Celery, cut-off hosts, crowds, schemathesis, a little chaos
+test-long: $(VENV)/.dev ## run the long tests: browsers, crashes, shutdown, RabbitMQ, stock Celery, cut-off hosts, crowds, schemathesis, a little chaos
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m long $(TESTS)
 
 chaos: $(VENV)/.dev ## kill and freeze everything while jobs run: make chaos [SEED=1] [JOBS=10000] [SECONDS=240] [GAPS=1] [WITHOUT=lease]

@@ -15,6 +15,8 @@ from libs.flask_celery import JobState
 from tests.conftest import RedisServer, Worker, wait_until
 from tests.delivery.conftest import Marks
 
+pytestmark = pytest.mark.long
+
 POOLS = ["prefork", "threads", "solo", "gevent"]
 
 #: Seconds; short, so that the tests are.

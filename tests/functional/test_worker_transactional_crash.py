@@ -18,6 +18,8 @@ from tests.delivery.test_leases import kill_all
 from tests.functional.job_runs import JobRuns, is_sqlite, job_runs, start_probe_worker
 from tests.functional.typed_answer import TYPED
 
+pytestmark = pytest.mark.long
+
 POOLS = ["prefork", "threads", "gevent"]
 
 
