@@ -109,6 +109,9 @@ def work(system: System, state: State, extent: Extent) -> Figures:
     ``end_to_end``: ms from a submission to its end's being seen, one at a time, by the best that the system offers;
     ``end_to_end_polled``: by asking each ms.
     """
+    if not system.workers:
+        state.final = _submitted(system, 1)
+        return {}
     system.forget_jobs()
     least, most = extent.drain_jobs
     count = min(most, max(least, int(state.drained * extent.drain_seconds)))

@@ -31,11 +31,14 @@ def a_peer(name: str, folder: Path, port: int, *, appendfsync: str) -> Iterator[
         **{key: value for key, value in os.environ.items() if not key.startswith(("CELERY", "PYTHONPATH"))},
         "REDIS_SOCKET": str(redis.socket_path),
         "PYTHONUNBUFFERED": "1",
+        **spec.get("environment", {}),
         "PATH": f"{binaries}:{os.environ['PATH']}",
     }
 
     def command(line: str) -> Command:
-        program, *arguments = shlex.split(line.replace("{port}", str(port)))
+        program, *arguments = shlex.split(
+            line.replace("{port}", str(port)).replace("{socket}", str(redis.socket_path))
+        )
         return Command([str(binaries / program), *arguments], environment, _PEERS / name)
 
     protocol = Protocol(**{key: spec[key] for key in ("submit", "body", "content_type", "id", "poll", "final")})
