@@ -1,24 +1,42 @@
-"""How fast this product is, beside what somebody would take instead: ``python -m bench.rates --help``."""
+"""How fast this product is, beside what somebody would take instead. See bench/RESULTS.md."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
+import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
-from bench.rates.measures import MEASURES, NEEDS, Extent, Figures, State
-from bench.rates.peers import PEERS, a_peer
-from bench.rates.product import NAME, the_product
+from bench.rates.growth import growth
+from bench.rates.load import CONNECTIONS
+from bench.rates.machine import machine
+from bench.rates.measures import MEASURES, NEEDS, QUICK, Extent, Figures, State
+from bench.rates.peers import PEERS, a_peer, versions_of
+from bench.rates.product import NAME, SETTINGS, the_product
+from bench.rates.report import BASE, tables, write_into
 from bench.rates.system import System
-from bench.rates.table import table
+from tests.conftest import ROOT
 
-BASE = "flask_docs"
+_IN_MEMORY = Path("/dev/shm")
 
-Rounds = dict[str, list[Figures]]
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is measured, and how."""
+
+    systems: list[str]
+    measures: list[str]
+    rounds: int
+    extent: Extent
+    place: Path
+    appendfsync: str
 
 
 def free_port() -> int:
@@ -28,53 +46,119 @@ def free_port() -> int:
         return port
 
 
-def measured(systems: list[str], measures: list[str], rounds: int, extent: Extent, place: Path, sync: str) -> Rounds:
-    """Figures of each round by system."""
-    taken = [name for name in MEASURES if name in {*measures, *(NEEDS.get(each, each) for each in measures)}]
+def measured(run: Run) -> dict[str, list[Figures]]:
+    """Figures of each round, by system."""
+    wanted = {*run.measures, *(NEEDS[each] for each in run.measures if each in NEEDS)}
     with ExitStack() as stack:
-        running: list[System] = []
-        for name in systems:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="rates-", dir=place)))
-            start = the_product if name == NAME else (lambda *a, name=name, **k: a_peer(name, *a, **k))
-            running.append(stack.enter_context(start(folder, free_port(), appendfsync=sync)))
+        running = [stack.enter_context(_started(name, run, stack)) for name in run.systems]
         states = {system.name: State() for system in running}
-        told: Rounds = {system.name: [] for system in running}
-        for number in range(rounds):
+        told: dict[str, list[Figures]] = {system.name: [] for system in running}
+        for number in range(run.rounds):
             for system in running:
-                system.forget_jobs()
                 told[system.name].append({})
-            for measure in taken:
+            for name in [name for name in MEASURES if name in wanted]:
                 # One measure of all systems, then the next: what is compared is measured close together.
                 for system in running if number % 2 == 0 else reversed(running):
-                    state = states[system.name]
-                    figures = MEASURES[measure](system, state, extent)
+                    figures = MEASURES[name](system, states[system.name], run.extent)
                     told[system.name][-1] |= figures
                     shown = ", ".join(f"{key} {value:,.4g}" for key, value in figures.items())
-                    print(f"round {number + 1} of {rounds}, {system.name}: {shown}", file=sys.stderr, flush=True)
+                    print(f"round {number + 1}, {system.name}: {shown or '-'}", file=sys.stderr, flush=True)
             for state in states.values():
                 state.rounds += 1
         return told
 
 
+def _started(name: str, run: Run, stack: ExitStack) -> AbstractContextManager[System]:
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="rates-", dir=run.place, ignore_cleanup_errors=True)))
+    if name == NAME:
+        return the_product(folder, free_port(), appendfsync=run.appendfsync)
+    return a_peer(name, folder, free_port(), appendfsync=run.appendfsync)
+
+
+def waiting(place: Path) -> list[str]:
+    """What the measure of waiting clients says."""
+    lines = []
+    for mode in ("poll", "events"):
+        command = [sys.executable, "-m", "bench.waiting", "--mode", mode, "--rounds", "1"]
+        ran = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "TMPDIR": str(place)}, capture_output=True, text=True, check=False
+        )
+        lines += ran.stdout.splitlines() or [f"{mode}: it failed: {ran.stderr[-300:]}"]
+    return lines
+
+
+def all_of(run: Run, *, grows_to: list[int], waits: bool) -> dict[str, Any]:
+    """Everything, as it is written as JSON."""
+    where = machine()
+    titles = {NAME: "**Taskgate**", **{name: str(spec["title"]) for name, spec in PEERS.items()}}
+    rounds = measured(run)
+    return {
+        "machine": where,
+        "how": how(run),
+        "systems": {
+            name: {"title": titles[name], "versions": [] if name == NAME else versions_of(name), "rounds": figures}
+            for name, figures in rounds.items()
+        },
+        "growth": growth(grows_to, run.extent, run.place, free_port(), appendfsync=run.appendfsync)
+        if grows_to
+        else {},
+        "waiting": waiting(run.place) if waits else [],
+    }
+
+
+def how(run: Run) -> dict[str, str]:
+    extent = run.extent
+    return {
+        "rounds": f"{run.rounds}, interleaved; {extent.seconds:g} s of load in each, {CONNECTIONS} connections",
+        "Redis": f"one each, with a unix socket, appendonly, appendfsync {run.appendfsync}, files in {run.place}",
+        "Taskgate": f"as `manage.py up` starts it; {', '.join(f'{key}={value}' for key, value in SETTINGS.items())}",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.rates", description=__doc__)
-    parser.add_argument("--systems", default=f"{NAME},{BASE}", help=f"of {NAME}, {', '.join(PEERS)}; or all")
-    parser.add_argument("--only", default=",".join(MEASURES), help=f"of {', '.join(MEASURES)}")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one round of a second each")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--quick", action="store_true", help="one round of a second each: that it works")
+    kind.add_argument("--full", action="store_true", help="all systems and measures, a million jobs, waiting clients")
+    parser.add_argument("--systems", help=f"by default {NAME},{BASE}; all, or of {NAME}, {', '.join(PEERS)}")
+    parser.add_argument("--only", default=",".join(MEASURES), help=f"measures, of {', '.join(MEASURES)}")
+    parser.add_argument("--rounds", type=int, help="3 by default")
+    parser.add_argument("--seconds", type=float, help="of load in each round, 3 by default")
+    parser.add_argument("--queued", type=int, help="measure with so many jobs queued, too")
     parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--write", type=Path, help="write the tables into this file, between its marks")
+    parser.add_argument("--from", type=Path, help="measure nothing: the tables of a file that --json has written")
     parser.add_argument(
-        "--data", type=Path, default=Path("/dev/shm"), help="where the Redis servers keep their files"
+        "--data",
+        type=Path,
+        default=_IN_MEMORY if _IN_MEMORY.is_dir() else Path(gettempdir()),
+        help="where the Redis servers keep their files; in memory by default, for else the disk is what is measured",
     )
     parser.add_argument("--appendfsync", default="always", choices=["always", "everysec", "no"])
     options = parser.parse_args()
-    extent = Extent(seconds=1, ids=200, drain_jobs=(500, 2_000), round_trips=50) if options.quick else Extent()
-    systems = [NAME, *PEERS] if options.systems == "all" else options.systems.split(",")
-    rounds = 1 if options.quick else options.rounds
-    told = measured(systems, options.only.split(","), rounds, extent, options.data, options.appendfsync)
+    given = getattr(options, "from")
+    told = json.loads(given.read_text()) if given else _measure(options)
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(told, indent=1))
-    print(table(told, BASE))
+    print(tables(told))
+    if options.write:
+        write_into(options.write, tables(told))
+
+
+def _measure(options: argparse.Namespace) -> dict[str, Any]:
+    extent = QUICK if options.quick else Extent()
+    named = options.systems or ("all" if options.full else f"{NAME},{BASE}")
+    run = Run(
+        systems=[NAME, *PEERS] if named == "all" else named.split(","),
+        measures=options.only.split(","),
+        rounds=options.rounds or (1 if options.quick else 3),
+        extent=replace(extent, seconds=options.seconds) if options.seconds else extent,
+        place=options.data,
+        appendfsync=options.appendfsync,
+    )
+    queued = options.queued or (1_000_000 if options.full else 0)
+    return all_of(run, grows_to=[10, queued] if queued else [], waits=options.full)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ class Extent:
     batch: int = 10_000
 
 
+#: To see that all works.
+QUICK = Extent(seconds=1, ids=200, drain_jobs=(500, 2_000), round_trips=50, batch=1_000)
+
+
 @dataclass
 class State:
     """What one round of a system leaves to the next, and one measure to another."""
@@ -63,6 +67,9 @@ class Spent:
 
 
 def _loaded(name: str, system: System, requests: Sequence[bytes], extent: Extent) -> tuple[Figures, Load]:
+    with system.connect() as connection:
+        for raw in requests[:20]:  # the first ones load what is loaded late
+            connection.ask(raw)
     with Spent(system) as spent:
         load = put_load(system.port, requests, extent.seconds)
     return {name: load.rate, **spent.each(name, load.requests)}, load
@@ -98,7 +105,7 @@ def batch(system: System, state: State, extent: Extent) -> Figures:
 
 def poll_pending(system: System, state: State, extent: Extent) -> Figures:
     """Of a thousand jobs that wait in turn."""
-    ids = _submitted(system, extent.ids)
+    ids = submitted(system, extent.ids)
     return _loaded("poll_pending", system, [system.protocol.reading(each) for each in ids], extent)[0]
 
 
@@ -110,12 +117,12 @@ def work(system: System, state: State, extent: Extent) -> Figures:
     ``end_to_end_polled``: by asking each ms.
     """
     if not system.workers:
-        state.final = _submitted(system, 1)
+        state.final = submitted(system, 1)
         return {}
     system.forget_jobs()
     least, most = extent.drain_jobs
     count = min(most, max(least, int(state.drained * extent.drain_seconds)))
-    ids = _submitted(system, count)
+    ids = submitted(system, count)
     system.start_workers()
     try:
         with system.connect() as connection:
@@ -200,7 +207,7 @@ def not_modified(system: System, state: State, extent: Extent) -> Figures:
     return _loaded("not_modified", system, requests, extent)[0]
 
 
-def _submitted(system: System, count: int) -> list[str]:
+def submitted(system: System, count: int) -> list[str]:
     """Task ids, in the order in which the jobs were accepted, but for those under way at the same time."""
     load = send_each(system.port, [system.protocol.submission()] * count)
     return [system.protocol.id_in(body) for body in load.bodies]
