@@ -24,7 +24,7 @@ from bench.rates.report import BASE, tables, write_into
 from bench.rates.system import System
 from tests.conftest import ROOT
 
-_IN_MEMORY = Path("/dev/shm")
+IN_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        default=_IN_MEMORY if _IN_MEMORY.is_dir() else Path(gettempdir()),
+        default=IN_MEMORY if IN_MEMORY.is_dir() else Path(gettempdir()),
         help="where the Redis servers keep their files; in memory by default, for else the disk is what is measured",
     )
     parser.add_argument("--appendfsync", default="always", choices=["always", "everysec", "no"])

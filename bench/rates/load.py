@@ -31,6 +31,7 @@ class Load:
 
     requests: int
     seconds: float
+    errors: int = 0  # among the requests
     bodies: Sequence[bytes] = ()  # only where they were asked for
 
     @property
@@ -39,7 +40,7 @@ class Load:
 
 
 class LoadError(AssertionError):
-    """Not all was answered as it should be."""
+    """More than one in a hundred was not answered as it should be."""
 
 
 def put_load(port: int, requests: Sequence[bytes], seconds: float, connections: int = CONNECTIONS) -> Load:
@@ -50,7 +51,7 @@ def put_load(port: int, requests: Sequence[bytes], seconds: float, connections: 
 
 
 def send_each(port: int, requests: Sequence[bytes], connections: int = CONNECTIONS) -> Load:
-    """Send each of these once; the answers' bodies are in the order of the requests. Raises: LoadError."""
+    """Send each of these until it is answered well; bodies are in the order of the requests. Raises: LoadError."""
     return _python(port, requests, connections, seconds=None)
 
 
@@ -66,9 +67,9 @@ def _wrk(port: int, requests: Sequence[bytes], connections: int, seconds: float)
             check=False,
         )
     told = re.search(r"answered (\d+) in (\d+) us, (\d+) errors", ran.stdout)
-    if told is None or int(told[3]) or int(told[1]) == 0:
+    if told is None or int(told[3]) * 100 > int(told[1]) or int(told[1]) == 0:
         raise LoadError(f"{ran.stdout}{ran.stderr}\n{requests[0][:300]!r}")
-    return Load(int(told[1]), int(told[2]) / 1e6)
+    return Load(int(told[1]), int(told[2]) / 1e6, int(told[3]))
 
 
 def _python(port: int, requests: Sequence[bytes], connections: int, *, seconds: float | None) -> Load:
@@ -93,14 +94,14 @@ class _Client:
     """One connection, which has one request under way."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.number, self.received = port, -1, b""
+        self.port, self.number, self.received, self.errors = port, -1, b"", 0
         self.connect()
 
     def connect(self) -> None:
         self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def answer(self) -> bytes | None:
-        """The body, once it is there. Raises: LoadError, also when the server closes the connection before."""
+        """The body, once it is there, and an empty one of an error. Raises: LoadError when it cannot come any more."""
         data = self.socket.recv(65536)
         if not data:
             raise LoadError("a connection was closed")
@@ -110,7 +111,9 @@ class _Client:
         if not found or len(body) < int(length[1] if length else 0):
             return None
         if head[9:10] not in (b"2", b"3"):
-            raise LoadError(self.received.decode(errors="replace")[:500])
+            body, self.errors = b"", self.errors + 1
+            if self.errors > 10:
+                raise LoadError(self.received.decode(errors="replace")[:500])
         if re.search(rb"(?i)\r\nconnection: *close", head):
             self.connect()
         self.received = b""
@@ -132,6 +135,9 @@ def _sent(port: int, requests: list[bytes], connections: int, seconds: float | N
 
     def send(client: _Client) -> bool:
         nonlocal sent
+        if seconds is None and client.number >= 0 and not bodies[client.number]:
+            client.socket.sendall(requests[client.number])  # a busy machine's Redis may be slow to answer
+            return True
         over = sent >= len(requests) if seconds is None else time.perf_counter() - started > seconds
         if not over:
             client.number, sent = sent % len(requests), sent + 1
@@ -156,4 +162,7 @@ def _sent(port: int, requests: list[bytes], connections: int, seconds: float | N
                     key.fileobj.close()  # type: ignore[union-attr]
                     if more:
                         selector.register(client.socket, selectors.EVENT_READ, client)
-    return Load(answered, time.perf_counter() - started, bodies if seconds is None else ())
+    took, errors = time.perf_counter() - started, sum(client.errors for client in clients)
+    if errors * 100 > answered + 100:
+        raise LoadError(f"{errors} errors among {answered} answers")
+    return Load(answered, took, errors, bodies if seconds is None else ())

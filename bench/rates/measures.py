@@ -72,7 +72,12 @@ def _loaded(name: str, system: System, requests: Sequence[bytes], extent: Extent
             connection.ask(raw)
     with Spent(system) as spent:
         load = put_load(system.port, requests, extent.seconds)
-    return {name: load.rate, **spent.each(name, load.requests)}, load
+    return {name: load.rate, **spent.each(name, load.requests), **_errors(name, load)}, load
+
+
+def _errors(name: str, load: Load) -> Figures:
+    """Only where there were any: a share of the requests."""
+    return {f"{name}_errors": load.errors / load.requests} if load.errors else {}
 
 
 def submit(system: System, state: State, extent: Extent) -> Figures:
@@ -191,7 +196,7 @@ def poll_once(system: System, state: State, extent: Extent) -> Figures:
         return {}
     with Spent(system) as spent:
         load = send_each(system.port, requests)
-    return {"poll_once": load.rate, **spent.each("poll_once", load.requests)}
+    return {"poll_once": load.rate, **spent.each("poll_once", load.requests), **_errors("poll_once", load)}
 
 
 def not_modified(system: System, state: State, extent: Extent) -> Figures:

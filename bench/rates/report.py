@@ -42,7 +42,7 @@ def tables(told: Mapping[str, Any]) -> str:
     """Of what ``bench.rates`` writes as JSON."""
     systems = {name: each["rounds"] for name, each in told["systems"].items()}
     titles = {name: each["title"] for name, each in told["systems"].items()}
-    parts = [_list(told["machine"]), _list(told["how"])]
+    parts = [as_list(told["machine"]), as_list(told["how"])]
     if BASE in systems and len(systems) > 1:
         columns = [*_RATES, *list(_TIMES)[:1]]
         parts += [
@@ -59,6 +59,7 @@ def tables(told: Mapping[str, Any]) -> str:
         "**Processor time for each operation in µs**: serving processes + Redis",
         _table(titles, list(_RATES), lambda name, title: _cpu(systems[name], _RATES[title])),
     ]
+    parts.append(_errors(systems))
     if told.get("growth"):
         names = [name for name in next(iter(told["growth"].values())) if "_cpu" not in name] + ["bytes_each"]
         parts += [
@@ -74,6 +75,17 @@ def tables(told: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _errors(systems: Mapping[str, Sequence[Figures]]) -> str:
+    found = [
+        f"{name}'s {figure.removesuffix('_errors')} {value:.2%}"
+        for name, rounds in systems.items()
+        for figures in rounds
+        for figure, value in figures.items()
+        if figure.endswith("_errors")
+    ]
+    return f"Answered with errors: {', '.join(found)}." if found else ""
+
+
 def write_into(file: Path, text: str) -> None:
     """In place of what stands between the two marks of the file; the rest of it is kept.
 
@@ -85,7 +97,7 @@ def write_into(file: Path, text: str) -> None:
     file.write_text(_PLACE.sub(lambda found: f"{found[1]}{text}\n{found[2]}", whole))
 
 
-def _list(words: Mapping[str, str]) -> str:
+def as_list(words: Mapping[str, str]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in words.items())
 
 
