@@ -8,7 +8,8 @@ TESTS ?= tests examples
 # tests stay together: many share an installation.
 PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadfile
 
-.PHONY: help run test test-long chaos lint format bench bench-matching bench-reconciling bench-waiting clean
+.PHONY: help run test test-long chaos lint format bench bench-quick bench-results bench-profiles bench-batches \
+  bench-matching bench-reconciling bench-waiting clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -36,13 +37,22 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## the measures that need no data from elsewhere
+bench: $(VENV)/.dev ## measure everything, beside what others take instead, in some 20 minutes on a quiet machine
+	$(BIN)/python -m bench.rates --full --json var/bench/rates.json
 	$(BIN)/python -m bench.onboarding
 	$(BIN)/python -m bench.matching
-	$(BIN)/python -m bench.reconciling
+
+bench-quick: $(VENV)/.dev ## rates beside the pattern of Flask's documentation, in a minute or two
+	$(BIN)/python -m bench.rates --quick
+
+bench-results: $(VENV)/.dev ## measure all rates and write bench/RESULTS.md
+	$(BIN)/python -m bench.rates --full --json var/bench/rates.json --write bench/RESULTS.md
+
+bench-profiles: $(VENV)/.dev ## where the time goes, by py-spy, into bench/PROFILES.md
+	$(BIN)/python -m bench.profiles --write bench/PROFILES.md
+
+bench-batches: $(VENV)/.dev ## what a job of a batch costs, and a batch the API process
 	$(BIN)/python -m bench.batches
-	$(BIN)/python -m bench.waiting --mode poll
-	$(BIN)/python -m bench.waiting --mode events
 
 bench-waiting: $(VENV)/.dev ## how soon 2,000 held clients have their answers, and what holding them costs
 	$(BIN)/python -m bench.waiting --mode poll

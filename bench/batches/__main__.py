@@ -3,17 +3,17 @@
 ``python -m bench.batches [--jobs 10000] [--rounds 3]`` starts a Redis and a gunicorn of its own, with one process.
 Each round submits in all ways; what is printed are medians: jobs a second, and the CPU time of the serving process
 for each, which says the same on a busy machine. Redis syncs once a second. The peer is the pattern of Flask's
-documentation, ``delay()`` of a stock Celery app behind gunicorn's threads.
+documentation, ``delay()`` of a stock Celery app behind gunicorn's threads (``bench/peers/flask_docs``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ import httpx
 import psutil
 from redis import Redis
 
+from bench.rates.peers import environment_of
 from tests.conftest import ROOT, wait_until
 from tests.installation import API, ApiServer, Installation, an_installation
 
@@ -33,13 +34,14 @@ SINGLES = 400
 SUBMIT = f"{API}/tasks/maintenance.adds/jobs"
 
 
-def single(url: str, path: str, headers: dict[str, str], count: int) -> float:
+def single(url: str, path: str, headers: dict[str, str], count: int, *, form: bool = False) -> float:
     """Jobs a second, one request each, from four clients that keep their connections."""
+    kind = "data" if form else "json"
 
     def submit() -> None:
         with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
             for number in range(count // 4):
-                assert client.post(path, json={"a": number, "b": 1}).status_code == 202
+                client.post(path, **{kind: {"a": number, "b": 1}}).raise_for_status()
 
     threads = [threading.Thread(target=submit) for _ in range(4)]
     started = time.perf_counter()
@@ -114,11 +116,13 @@ def the_docs_pattern(installation: Installation) -> Iterator[Peer]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        *(sys.executable, "-m", "gunicorn", "bench.batches.docs_pattern:app", "--config", "/dev/null"),
+        *(str(environment_of("flask_docs") / "gunicorn"), "app:flask_app"),
         *("--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"),
     ]
+    environment = {**os.environ, "REDIS_SOCKET": str(installation.redis.folder / "redis.sock")}
+    folder = ROOT / "bench" / "peers" / "flask_docs"
     process = subprocess.Popen(
-        command, env=installation.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         wait_until(lambda: answers(port), what="the peer")
@@ -150,7 +154,7 @@ def main(jobs: int, rounds: int) -> None:
         api = server.process.pid
         for _ in range(rounds):
             ways: dict[str, tuple[int, int, Callable[[], float]]] = {
-                "docs' pattern, alone": (peer.pid, SINGLES, lambda: single(peer.url, "/adds", {}, SINGLES)),
+                "docs' pattern, alone": (peer.pid, SINGLES, lambda: single(peer.url, "/add", {}, SINGLES, form=True)),
                 "this, alone": (api, SINGLES, lambda: single(server.url, SUBMIT, ann, SINGLES)),
                 "this, a batch as JSON": (
                     server.process.pid,

@@ -101,7 +101,7 @@ class _Client:
         self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def answer(self) -> bytes | None:
-        """The body, once it is there, and an empty one of an error. Raises: LoadError when it cannot come any more."""
+        """The body, once it is there, and an empty one of an error. Raises: LoadError when it cannot come."""
         data = self.socket.recv(65536)
         if not data:
             raise LoadError("a connection was closed")

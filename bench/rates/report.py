@@ -104,6 +104,8 @@ def as_list(words: Mapping[str, str]) -> str:
 def _table(rows: Mapping[str, str], columns: Sequence[str], cell: Any) -> str:
     cells = {name: [cell(name, column) for column in columns] for name in rows}
     kept = [number for number in range(len(columns)) if any(row[number] for row in cells.values())]
+    if not kept:
+        return ""
     lines = ["| | " + " | ".join(columns[number] for number in kept) + " |", "|---" * (len(kept) + 1) + "|"]
     lines += [
         f"| {title} | " + " | ".join(cells[name][number] for number in kept) + " |" for name, title in rows.items()
