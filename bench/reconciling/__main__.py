@@ -18,7 +18,7 @@ from flask import Flask
 from redis import Redis
 
 from libs.flask_celery.accept_script import ACCEPT
-from libs.flask_celery.acceptance import Acceptance
+from libs.flask_celery.acceptance import SubmissionTerms, publication
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.reconcile import Reconciliation
@@ -56,7 +56,7 @@ def fill(app: Flask, redis_url: str, count: int) -> None:
                 "headers": headers,
                 "properties": properties,
             }
-            arguments = Acceptance(whole, "default", "").arguments(push=True, broker_db=2, record_db=1, eta=0)
+            arguments = publication(whole, "default", push=True).arguments(SubmissionTerms(), "", 2, 1)
             lists = channel.lists_of("default")
             pipe.evalsha(sha, 1 + len(lists), "default", *lists, *arguments, "")
             if number % 500 == 499:

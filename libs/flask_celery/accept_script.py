@@ -30,7 +30,7 @@ OWNER_FULL = b"OWNER_FULL"
 #: Writes the record and pushes the message, or neither: Redis undoes nothing of a script that fails half-way, so the
 #: push, the one step that can fail, comes before all but the claim on the id.
 #: KEYS: 1 the queue's list, 2 … the queue's lists, counted against its limit.
-#: ARGV: see ``acceptance.Acceptance.arguments``. Returns {answer, task id or ''}.
+#: ARGV: see ``acceptance.Publication.arguments``. Returns {answer, task id or ''}.
 ACCEPT = (
     PLACES
     + FINAL

@@ -123,50 +123,51 @@ def position_of(request: Any) -> tuple[int | str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Acceptance:
-    """One task message about to be published to ``queue``."""
+class Publication:
+    """What ACCEPT is told of one task message, but for the terms. Texts are as they are stored."""
 
-    message: Mapping[str, Any]  # as kombu's virtual transports have it
+    task_id: str
+    task: str
     queue: str
-    record_prefix: str
-    serializer: str = "json"  # of the record
+    eta: float  # Unix seconds; 0 for at once
+    message: str  # "" when another broker has it
+    record: str | bytes
+    copy: str
+    facts: SubmissionFacts
+    number: int = 0  # ``publication_of``
+    fence: int = 0
+    turn: str = ""
+    expires: int = 0
+    unique: str = ""  # what ``unique_header`` says
 
-    def arguments(self, *, push: bool, broker_db: int, record_db: int, eta: float) -> list[Any]:
-        """ACCEPT's, but for the broker's prefix that ends them. ``push``: with the message itself."""
-        headers, terms = self.message["headers"], terms_now()
-        place, unique = terms.batch, headers.get(UNIQUE_HEADER)
-        facts = SubmissionFacts.of_header(headers.get(HEADER))
-        if facts is None:  # a message that another Celery app of this process published
-            facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000)
-        record = pending_meta(headers, facts, self.queue)
+    def arguments(self, terms: SubmissionTerms, record_prefix: str, broker_db: int, record_db: int) -> list[Any]:
+        """ACCEPT's, but for the broker's prefix that ends them."""
+        facts, place = self.facts, terms.batch
         return [
-            *(dumps(self.message) if push else "", broker_db, record_db, self.queue, eta),
-            *(self.record_prefix, headers["id"], serialized(record, serializer=self.serializer)[-1]),
-            *(compacted(self.message, self.queue), facts.submitted_at, facts.owner, headers["task"]),
-            *(publication_of(headers), headers.get(FENCE_HEADER) or 0, terms.queue_limit, terms.owner_limit),
-            *(terms.idempotency, terms.fingerprint, terms.idempotency_ttl, headers.get(FIRST_HEADER) or ""),
-            *(expires_at(headers), facts.deadline or 0),
+            *(self.message, broker_db, record_db, self.queue, self.eta, record_prefix, self.task_id, self.record),
+            *(self.copy, facts.submitted_at, facts.owner, self.task, self.number, self.fence),
+            *(terms.queue_limit, terms.owner_limit, terms.idempotency, terms.fingerprint, terms.idempotency_ttl),
+            *(self.turn, self.expires, facts.deadline or 0),
             *(("", "", "") if place is None else (place.batch_id, place.attempt, place.place)),
             webhook_of_caller(facts.owner) if terms.webhook is None else terms.webhook,
-            claim_name(unique, headers["task"], facts.owner) if unique else "",
+            claim_name(self.unique, self.task, facts.owner) if self.unique else "",
         ]
 
-    def settle(self, answer: tuple[bytes, bytes]) -> bytes:
+    def settle(self, answer: tuple[bytes, bytes], terms: SubmissionTerms) -> bytes:
         """Return what ACCEPT answered when the publish may go on: ACCEPTED, PUBLISHED or KNOWN.
 
         Raises: JobOvertaken, AlreadySubmittedError, AlreadyRunningError, OccupiedTaskError, IdempotencyConflictError,
             QueueFullError, OwnerLimitError, BatchInProgressError, CancelledBatchError.
         """
         outcome, task_id = answer
-        terms = terms_now()
         if outcome in (ACCEPTED, PUBLISHED, KNOWN):
             return outcome
         if outcome == OVERTAKEN:
-            raise JobOvertaken(self.message["headers"]["id"])
+            raise JobOvertaken(self.task_id)
         if outcome == RUNNING:
             raise AlreadyRunningError(task_id.decode())
         if outcome == OCCUPIED:
-            raise OccupiedTaskError(self.message["headers"]["task"])
+            raise OccupiedTaskError(self.task)
         if outcome == CONFLICT:
             raise IdempotencyConflictError(task_id.decode())
         if outcome == QUEUE_FULL:
@@ -177,3 +178,33 @@ class Acceptance:
             taken_over = outcome == TAKEN_OVER
             raise (BatchInProgressError if taken_over else CancelledBatchError)(terms.batch.batch_id)
         raise AlreadySubmittedError(task_id.decode())
+
+
+def publication(
+    message: Mapping[str, Any], queue: str, *, push: bool, eta: float = 0.0, serializer: str = "json"
+) -> Publication:
+    """Of a message as kombu's virtual transports have it.
+
+    Args:
+        push: with the message itself.
+        serializer: of the record.
+    """
+    headers = message["headers"]
+    facts = SubmissionFacts.of_header(headers.get(HEADER))
+    if facts is None:  # a message that another Celery app of this process published
+        facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000)
+    return Publication(
+        task_id=headers["id"],
+        task=headers["task"],
+        queue=queue,
+        eta=eta,
+        message=str(dumps(message)) if push else "",
+        record=serialized(pending_meta(headers, facts, queue), serializer=serializer)[-1],
+        copy=compacted(message, queue),
+        facts=facts,
+        number=publication_of(headers),
+        fence=headers.get(FENCE_HEADER) or 0,
+        turn=headers.get(FIRST_HEADER) or "",
+        expires=expires_at(headers),
+        unique=headers.get(UNIQUE_HEADER) or "",
+    )

@@ -17,6 +17,7 @@ from libs.flask_celery.celery_config import CelerySettings, Role, celery_config
 from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.deadline_keeper import DeadlineKeeper
 from libs.flask_celery.delays import DelayKeeper
+from libs.flask_celery.direct_publishing import DirectPublishing
 from libs.flask_celery.file_sweeper import FileSweeper
 from libs.flask_celery.gate import AT_ONCE, Gate
 from libs.flask_celery.history.telling import TellingSettings
@@ -69,11 +70,17 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
 
     @contextmanager
     def _in_turn(self, context: AbstractContextManager[Any]) -> Iterator[Any]:
-        with self._publish_gate.place(), context as producer:
+        with self.publish_gate.place(), context as producer:
             yield producer
 
     @cached_property  # type: ignore[untyped-decorator]
-    def _publish_gate(self) -> Gate:
+    def direct(self) -> DirectPublishing:
+        """How most of what clients submit is published."""
+        return DirectPublishing(self)
+
+    @cached_property  # type: ignore[untyped-decorator]
+    def publish_gate(self) -> Gate:
+        """Where those stand in line who want to publish."""
         return Gate(min(AT_ONCE, self.conf.broker_pool_limit or AT_ONCE))
 
 

@@ -12,7 +12,7 @@ from kombu.serialization import loads as deserialize
 from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.accept_script import ACCEPT
-from libs.flask_celery.acceptance import Acceptance, position_of, terms_now
+from libs.flask_celery.acceptance import position_of, publication, terms_now
 from libs.flask_celery.batches.then import submit_then
 from libs.flask_celery.errors import UnknownJobError
 from libs.flask_celery.history.telling import told_of_state
@@ -71,12 +71,12 @@ class LedgerMixin(ResultFormatMixin):
         return payload
 
     def accept_job(self, message: Mapping[str, Any], queue: str) -> bytes:
-        """Write the record of a job about to be published elsewhere. Returns: as ``Acceptance.settle``."""
-        acceptance = Acceptance(message, queue, self.keys.prefix, self.serializer)
+        """Write the record of a job about to be published elsewhere. Returns: as ``Publication.settle``."""
+        published, terms = publication(message, queue, push=False, serializer=self.serializer), terms_now()
         database = self.connparams["db"]
-        arguments = acceptance.arguments(push=False, broker_db=database, record_db=database, eta=0)
+        arguments = published.arguments(terms, self.keys.prefix, database, database)
         answer = self.ensure(run_script, (self.client, ACCEPT, [""], [*arguments, self.keys.prefix]))
-        return acceptance.settle(tuple(answer))
+        return published.settle(tuple(answer), terms)
 
     def published(self, task_id: str) -> None:
         """The message of a job that was accepted for another broker is there."""

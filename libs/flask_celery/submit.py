@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from celery import Task
 from celery.utils import uuid
 
 from libs.flask_celery.acceptance import SubmissionTerms, under_terms
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError
-from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
+from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.jobs import job_spec
+from libs.flask_celery.publishing import publish_job
 from libs.flask_celery.states import JobState
 from libs.flask_celery.unique import AlreadyRunningError
 
@@ -67,26 +67,15 @@ def submit(
         facts = replace(facts, deadline=facts.submitted_at + round(cancel_after * 1000))
     terms = with_key(celery_app.terms, facts.owner, idempotency_key, [task, body, content])
     try:
-        with under_terms(terms):
-            publish_job(celery_app.tasks[task], body, task_id, facts, **options)
+        published = celery_app.direct.publish(celery_app.tasks[task], body, task_id, facts, terms, options)
+        if not published:
+            with under_terms(terms):
+                publish_job(celery_app.tasks[task], body, task_id, facts, **options)
     except AlreadySubmittedError as earlier:
         return submitted_earlier(celery_app, task, earlier)
     except UNAVAILABLE as error:
         raise BrokerUnavailableError("The job queue did not answer in time.") from error
     return SubmittedJob(task_id, task, JobState.PENDING, time_of(facts.submitted_at))
-
-
-def publish_job(task: Task, body: Mapping[str, Any], task_id: str, facts: SubmissionFacts, **options: Any) -> None:
-    """Publish a job that a client has submitted; ``options`` are those of ``Task.apply_async``."""
-    task.apply_async(
-        # As the client sent it: the worker loads it with the same schema. Dumping what was loaded would lose what a
-        # schema only loads.
-        kwargs=dict(body),
-        task_id=task_id,
-        **HIDDEN,
-        headers={HEADER: facts.to_header()},
-        **options,
-    )
 
 
 def with_key(terms: SubmissionTerms, owner: str, key: str | None, submission: Any) -> SubmissionTerms:

@@ -15,7 +15,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import ACCEPT
-from libs.flask_celery.acceptance import FIRST_HEADER, Acceptance
+from libs.flask_celery.acceptance import FIRST_HEADER, publication, terms_now
 from libs.flask_celery.broadcasts import refuse_submission
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delays import due_at
@@ -67,7 +67,7 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         """Push ``message`` to ``queue`` in one script, with a task's record when records are on this server.
 
         Raises: redis-py's connection errors, having done nothing or, when only the reply was lost, everything; and
-            what ``Acceptance.settle`` raises.
+            what ``Publication.settle`` raises.
         """
         if kwargs.get("_publish_batch") is not None:
             super()._put(queue, message, **kwargs)
@@ -84,11 +84,10 @@ class RecordingChannelMixin(ClaimingChannelMixin):
             task_id, eta = (headers["id"], due_at(headers)) if is_task else ("", 0)
             self.run_script(PUT, [list_name], [queue, task_id, dumps(message), eta, headers.get(FIRST_HEADER) or ""])
         else:
-            acceptance = Acceptance(message, queue, place.prefix, place.serializer)
-            arguments = acceptance.arguments(
-                push=True, broker_db=self.database, record_db=place.database, eta=due_at(headers)
-            )
-            acceptance.settle(self.run_script(ACCEPT, [list_name, *self.lists_of(queue)], arguments))
+            terms = terms_now()
+            published = publication(message, queue, push=True, eta=due_at(headers), serializer=place.serializer)
+            arguments = published.arguments(terms, place.prefix, self.database, place.database)
+            published.settle(self.run_script(ACCEPT, [list_name, *self.lists_of(queue)], arguments), terms)
         self.renew_expiry(queue)
 
     def _put_fanout(self, exchange: str, message: Mapping[str, Any], routing_key: str, **kwargs: Any) -> None:

@@ -180,4 +180,4 @@ def test_a_worker_has_no_gate(config: Config) -> None:
         celery_app = app.extensions["celery"]
         assert not isinstance(celery_app.backend.client, GatedRedis)
         with celery_app.producer_or_acquire():
-            assert "_publish_gate" not in vars(celery_app)
+            assert "publish_gate" not in vars(celery_app)

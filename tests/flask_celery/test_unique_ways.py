@@ -22,7 +22,7 @@ from libs.flask_celery import (
     submit_many,
 )
 from libs.flask_celery.acceptance import FENCE_HEADER
-from libs.flask_celery.batches.messages import is_regular
+from libs.flask_celery.publishing import is_regular
 from libs.flask_celery.schedules.firing import submit_due
 from libs.flask_celery.unique import claim_name
 from tests.flask_celery.unique_presses import OWNER, PARAMS, TASK, claims, end, press, queued

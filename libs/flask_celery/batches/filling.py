@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from libs.flask_celery.acceptance import PlaceInBatch, under_terms, webhook_of_caller
 from libs.flask_celery.batches.accept_many_script import ACCEPT_MANY, ACCEPTED, OWNER_FULL, QUEUE_FULL
 from libs.flask_celery.batches.errors import BatchInProgressError, CancelledBatchError
-from libs.flask_celery.batches.messages import MessageTemplate, is_regular
+from libs.flask_celery.batches.messages import MessageTemplate
 from libs.flask_celery.batches.scripts import CANCELLED, FILLED
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.errors import FlaskCeleryError, OwnerLimitError, QueueFullError
 from libs.flask_celery.facts import SubmissionFacts
-from libs.flask_celery.submit import publish_job, with_key
+from libs.flask_celery.publishing import is_regular, publish_job
+from libs.flask_celery.submit import with_key
 from libs.flask_celery.transport import OPTION, RecordingChannelMixin, RecordPlace
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 Celery takes a third of a millisecond to publish a message, nearly all of it for what is the same for every job of a
 task. So a first one is published in earnest, caught before the push, and taken apart: what belongs to one job alone
 is put in anew for each. Tasks whose messages may differ in more than that are published one by one
-(:func:`is_regular`).
+(``publishing.is_regular``).
 """
 
 import base64
@@ -11,26 +11,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from celery import Task, signals
-from celery.app.routes import MapRoute
+from celery import Task
 from kombu.utils.json import JSONEncoder, dumps
 
-from libs.flask_celery.celery_config import route_job
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.message_copy import compacted, payload_of
+from libs.flask_celery.publishing import publish_job
 from libs.flask_celery.record_fields import pending_meta
-from libs.flask_celery.submit import publish_job
 from libs.flask_celery.transport import messages_caught
-
-if TYPE_CHECKING:
-    from libs.flask_celery.factory import FlaskCelery
-
-#: Whoever listens to these is told of each message, and may change it.
-_SIGNALS = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
 
 #: Before the params in a serialised body, which is ``[args, kwargs, embed]``.
 _BODY_START = "[[], "
@@ -48,23 +40,6 @@ class JobMessage:
     record: str
     copy: str
     eta: float
-
-
-def is_regular(celery_app: "FlaskCelery", task: Task) -> bool:
-    """Whether all messages of the task differ in what :class:`MessageTemplate` puts in, and in nothing else."""
-    conf = celery_app.conf
-    return (
-        all(getattr(type(task), name) is getattr(Task, name) for name in ("apply_async", "shadow_name"))
-        and all(isinstance(route, MapRoute) or route is route_job for route in celery_app.amqp.routes)
-        and task._dump_pydantic_arguments is None
-        and getattr(task, "expires", None) is None
-        and getattr(task.job_spec, "unique", None) is None
-        and (task.serializer or conf.task_serializer) == "json"
-        and conf.result_serializer == "json"
-        and not (getattr(task, "compression", None) or conf.task_compression)
-        and not (conf.task_send_sent_event or conf.task_always_eager)
-        and not any(signal.receivers for signal in _SIGNALS)
-    )
 
 
 class MessageTemplate:

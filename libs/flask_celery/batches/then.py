@@ -21,6 +21,7 @@ from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.message_copy import compacted, expanded
+from libs.flask_celery.publishing import publish_job
 from libs.flask_celery.transport import OPTION, messages_caught
 
 logger = logging.getLogger(__name__)
@@ -67,9 +68,6 @@ def then_message(celery_app: Any, then: Then, facts: SubmissionFacts, task_id: s
         spec.load_body(params)
     except InvalidParamsError as error:
         raise InvalidParamsError(then.task, {"then": {"params": error.messages}}) from error
-    # Submitting imports what imports this module: a job that has ended submits another one.
-    from libs.flask_celery.submit import publish_job  # noqa: PLC0415
-
     with messages_caught() as caught:
         publish_job(celery_app.tasks[then.task], params, task_id, facts)
     [(message, queue)] = caught
