@@ -2,8 +2,11 @@
 
 import re
 import secrets
+from functools import lru_cache
 
 from flask import Flask, Response, g, request
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from app.languages import label_language, negotiated
 
@@ -19,18 +22,27 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    request_id = request.headers.get("X-Request-ID", "")
-    g.request_id = request_id if _REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
-    g.locale = negotiated(request.accept_languages)
-    traceparent = request.headers.get("traceparent", "")
-    g.traceparent = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+    # Of the environment: an absent header costs an exception within ``headers``.
+    named, facts = request.environ.get, g._get_current_object()
+    request_id = named("HTTP_X_REQUEST_ID", "")
+    facts.request_id = request_id if _REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
+    facts.locale = _locale(named("HTTP_ACCEPT_LANGUAGE", ""))
+    traceparent = named("HTTP_TRACEPARENT", "")
+    facts.traceparent = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+
+
+@lru_cache(maxsize=1_000)
+def _locale(accept_language: str) -> str:
+    """Of a header, of which there are few different ones. gunicorn takes none longer than 8 KiB."""
+    return negotiated(parse_accept_header(accept_language, LanguageAccept))
 
 
 def _end(response: Response) -> Response:
     # Absent when the request could not even be parsed.
-    if "request_id" in g:
-        response.headers["X-Request-ID"] = g.request_id
+    request_id, headers = g.get("request_id"), response.headers
+    if request_id is not None:
+        headers["X-Request-ID"] = request_id
         response = label_language(response)
     if response.mimetype in ("application/json", "application/problem+json"):
-        response.headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("Cache-Control", "no-store")
     return response

@@ -71,7 +71,7 @@ def _with_options(loaded: dict[str, Any], said: bytes) -> BatchItem:
     celery_app = current_app.extensions["celery"]
     spec = job_specs(celery_app).get(loaded["task"])
     if spec is not None:  # that there is no such task is found out with those that ask for nothing
-        check_wishes(wishes, describe_task(celery_app, spec))
+        check_wishes(wishes, lambda: describe_task(celery_app, spec))
     return BatchItem(
         loaded["task"],
         loaded["params"],

@@ -13,9 +13,9 @@ _DURATION = re.compile(r"(?=[0-9])(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{
 
 def read_cancel_after(request: Request) -> int | None:
     """Seconds, or None when there is none. Raises: ValidationError for what is no time to take."""
-    values = request.headers.getlist("Cancel-After")
-    if not values:
+    if "HTTP_CANCEL_AFTER" not in request.environ:  # looked up: ``headers`` are searched from end to end
         return None
+    values = request.headers.getlist("Cancel-After")
     seconds = _seconds(values[0].strip()) if len(values) == 1 else 0
     if not 0 < seconds <= LONGEST_TIME:
         raise ValidationError(

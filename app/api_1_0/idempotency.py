@@ -16,9 +16,9 @@ _BARE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 def read_idempotency_key(request: Request) -> str | None:
     """The key, without quotes, or None when there is none. Raises: ProblemError 400 for one that cannot be used."""
-    values = request.headers.getlist("Idempotency-Key")
-    if not values:
+    if "HTTP_IDEMPOTENCY_KEY" not in request.environ:  # looked up: ``headers`` are searched from end to end
         return None
+    values = request.headers.getlist("Idempotency-Key")
     key = _unquoted(values[0].strip()) if len(values) == 1 else ""
     if not 0 < len(key) <= LONGEST_KEY:
         raise ProblemError(

@@ -1,8 +1,12 @@
 """Addresses within this API, as clients see them: relative, so that a proxy's host name need not be known."""
 
+import re
 from urllib.parse import quote
 
 PREFIX = "/api/1.0"
+
+#: What needs no quoting (RFC 3986, unreserved).
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def task_url(task: str) -> str:
@@ -61,4 +65,5 @@ def delivery_url(delivery_id: str) -> str:
 
 
 def _segment(text: str) -> str:
-    return quote(text, safe="")
+    # Ids are plain, and quote() goes through them letter by letter.
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")

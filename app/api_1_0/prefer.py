@@ -15,6 +15,8 @@ def preferred_wait(request: Request) -> int:
 
     What cannot be understood is passed over, as the RFC has it; of several the first one counts.
     """
+    if "HTTP_PREFER" not in request.environ:  # looked up: ``headers`` are searched from end to end
+        return 0
     for header in request.headers.getlist("Prefer"):
         for preference in header.split(","):
             wait = _WAIT.fullmatch(preference)

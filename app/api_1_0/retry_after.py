@@ -20,8 +20,10 @@ def seconds_until_done(task: str | None, *, starts: datetime | None = None, star
 
     One that takes longer than usual, or whose usual time is not known, is asked for each quarter of its time so far.
     """
-    now = datetime.now(UTC)
     usual = (current_app.extensions["celery"].backend.run_times.mean(task) if task else None) or 0.0
+    if starts is None and started is None:
+        return min(max(math.ceil(usual), _LEAST), _MOST)
+    now = datetime.now(UTC)
     if starts is not None and starts > now:
         seconds = (starts - now).total_seconds() + usual
     elif started is not None:

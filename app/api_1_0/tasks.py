@@ -77,7 +77,7 @@ class TaskJobs(Resource):  # type: ignore[misc]
         """Stored when this answers 202; poll ``Location`` for its result. 200 when it has ended while one waited."""
         celery_app = current_app.extensions["celery"]
         spec = job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
-        wishes = read_wishes(request, query, describe(celery_app, spec))
+        wishes = read_wishes(request, query, lambda: describe(celery_app, spec))
         options = wishes.publish_options()
         tell_of_ends(principal, query.get("webhook"))
         submitted = submit(

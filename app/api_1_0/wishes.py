@@ -1,5 +1,6 @@
 """What a submission asks for beside its params: when, how urgently, where and for how long at the most."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,24 +40,26 @@ class Wishes:
         return options
 
 
-def read_wishes(request: Request, query: dict[str, Any], job: JobDescription) -> Wishes:
-    """The wishes of a request for ``job``.
+def read_wishes(request: Request, query: dict[str, Any], described: Callable[[], JobDescription]) -> Wishes:
+    """The wishes of a request for the job that ``described`` describes.
 
     What contradicts itself is refused. What only the clock contradicts is not, such as ``expires`` in the past: sent
     again under its idempotency key it has to be the same job still.
     Raises: ValidationError.
     """
     wishes = Wishes(query, read_cancel_after(request))
-    check_wishes(wishes, job)
+    check_wishes(wishes, described)
     return wishes
 
 
-def check_wishes(wishes: Wishes, job: JobDescription) -> None:
+def check_wishes(wishes: Wishes, described: Callable[[], JobDescription]) -> None:
     """Raises: ValidationError for what contradicts itself, or is not for this job."""
     query = wishes.query
+    if not query and wishes.cancel_after is None:
+        return
     errors: dict[str, list[str]] = {}
-    if query.get("queue", job.queue) not in job.queues:
-        errors["queue"] = [f"This task takes: {', '.join(job.queues)}."]
+    if "queue" in query and query["queue"] not in (queues := described().queues):
+        errors["queue"] = [f"This task takes: {', '.join(queues)}."]
     if _is_never(query):
         errors["expires"] = ["Must be later than the job may start (delay, at)."]
     if wishes.cancel_after is not None and wishes.cancel_after <= query.get("delay", 0):

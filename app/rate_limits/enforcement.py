@@ -85,6 +85,7 @@ def _count_what_needs_no_key() -> None:
 def _tell(response: Response) -> Response:
     standings = g.get("rate_standings")
     if standings:
-        response.headers["RateLimit-Policy"] = ", ".join(standing.limit.policy for standing in standings)
-        response.headers["RateLimit"] = ", ".join(standing.field for standing in standings)
+        headers = response.headers
+        headers["RateLimit-Policy"] = ", ".join([standing.limit.policy for standing in standings])
+        headers["RateLimit"] = ", ".join([standing.field for standing in standings])
     return response

@@ -1,11 +1,12 @@
 """What a limit is: so many requests in a window of time."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RateLimit:
     """``quota`` requests in ``window`` seconds, under the name by which clients are told of it."""
 
@@ -19,7 +20,7 @@ class RateLimit:
         quota, _, unit = text.partition("/")
         return cls(name, int(quota), SECONDS[unit]) if unit else None
 
-    @property
+    @cached_property
     def policy(self) -> str:
         """As in ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers)."""
         return f'"{self.name}";q={self.quota};w={self.window}'

@@ -38,12 +38,13 @@ class SubmissionFacts:
         now = time.time_ns() // 1_000_000
         if not has_app_context():
             return cls(submitted_at=now)
+        known = g.get
         return cls(
             submitted_at=now,
-            owner=g.get("principal") or "",
-            request_id=g.get("request_id"),
-            locale=g.get("locale"),
-            traceparent=g.get("traceparent"),
+            owner=known("principal") or "",
+            request_id=known("request_id"),
+            locale=known("locale"),
+            traceparent=known("traceparent"),
         )
 
     @classmethod

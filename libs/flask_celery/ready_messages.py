@@ -8,6 +8,7 @@ messages may differ in more than that have none (``batches.messages.is_regular``
 import base64
 import re
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as _text
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -68,9 +69,9 @@ class ReadyMessage:
             self._id: task_id,
             self._tag: str(uuid4()),
             self._body: self._encoded(params),
-            self._facts: _encode(facts.to_header()),
-            self._owner: _encode(facts.owner),
-            self._request: _encode(facts.request_id),
+            self._facts: _object(facts.to_header()),
+            self._owner: _text(facts.owner),
+            self._request: "null" if facts.request_id is None else _text(facts.request_id),
             self._submitted: str(facts.submitted_at),
         }
 
@@ -91,6 +92,12 @@ class ReadyMessage:
     def _encoded(self, params: Mapping[str, Any]) -> str:
         body = f"{_BODY_START}{_encode(params)}{self._body_end}"
         return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1]
+
+
+def _object(fields: Mapping[str, str | int]) -> str:
+    """JSON of texts and whole numbers, without the encoder, whose making takes longer."""
+    members = (f'"{name}": {value if isinstance(value, int) else _text(value)}' for name, value in fields.items())
+    return f"{{{', '.join(members)}}}"
 
 
 def _renamed(fields: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:

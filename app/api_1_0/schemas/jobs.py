@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from app.api_1_0.links import cancel_url, events_url, file_url, logs_url, result_url, retry_url
 from app.api_1_0.schemas.labels import state_label
 from app.api_1_0.schemas.problems import ProblemSchema
-from app.api_1_0.schemas.times import JobDateTime
+from app.api_1_0.schemas.times import JobDateTime, job_time
 from libs.flask_celery import JobRecord, JobState
 
 
@@ -45,6 +45,19 @@ class SubmittedSchema(Schema):
     links = fields.Method(
         "get_links", required=True, metadata={"type": "object", "additionalProperties": {"type": "string"}}
     )
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """As marshmallow's. One by itself, of which there is one in each answer to a submission, is put together."""
+        if many or self.many:
+            return super().dump(obj, many=many)
+        return {
+            "task_id": obj.task_id,
+            "task": obj.task,
+            "state": obj.state.value,
+            "submitted_at": job_time(obj.submitted_at),
+            "access_token": obj.access_token,
+            "links": self.get_links(obj),
+        }
 
     def get_links(self, job: Submission) -> dict[str, str]:
         """Of the job just accepted."""

@@ -13,17 +13,24 @@ class UtcDateTime(fields.AwareDateTime):
     """RFC 3339 in UTC with Z, to the millisecond."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return None if value is None else _written(value)
 
 
 class JobDateTime(UtcDateTime):
     """The same in the time zone that the request wants (``?tz=``), with its offset."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        zone = g.get("zone")
-        if value is not None and zone is not None:
-            value = in_zone(value, zone)
-        return super()._serialize(value, attr, obj, **kwargs)
+        return None if value is None else job_time(value)
+
+
+def job_time(moment: datetime) -> str:
+    """As :class:`JobDateTime` writes it."""
+    zone = g.get("zone")
+    return _written(moment if zone is None else in_zone(moment, zone))
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def in_zone(moment: datetime, zone: tzinfo) -> datetime:
