@@ -9,22 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import structlog
 from flask import Flask, Response, g, request
 
-from libs.structured_logs import hide_secrets
+from libs.structured_logs import hide_secrets, log_event
 
 LOGGER = logging.getLogger("taskgate.access")
-_log = structlog.wrap_logger(
-    LOGGER,
-    processors=[
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    wrapper_class=structlog.stdlib.BoundLogger,
-)
 
 _FACTS = "taskgate.facts"
 _LONGEST_PATH = 2_000
@@ -71,16 +60,21 @@ class _Entry:
         if self._written:
             return
         self._written = True
-        path = self._environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
-        _log.info(
+        path = self._environ.get("PATH_INFO", "")
+        if not path.isascii():
+            path = path.encode("latin-1").decode(errors="replace")
+        log_event(
+            LOGGER,
             "request",
-            method=self._environ["REQUEST_METHOD"],
-            path=hide_secrets(path[:_LONGEST_PATH]),
-            status=self.status,
-            duration_ms=round((time.perf_counter() - self._started) * 1000, 2),
-            bytes=self.sent,
-            address=self._environ.get("REMOTE_ADDR"),
-            **self._facts,
+            {
+                "method": self._environ["REQUEST_METHOD"],
+                "path": hide_secrets(path[:_LONGEST_PATH]),
+                "status": self.status,
+                "duration_ms": round((time.perf_counter() - self._started) * 1000, 2),
+                "bytes": self.sent,
+                "address": self._environ.get("REMOTE_ADDR"),
+                **self._facts,
+            },
         )
 
 
@@ -131,12 +125,13 @@ def init_app(app: Flask) -> None:
 def _note(response: Response) -> Response:
     facts = request.environ.get(_FACTS)
     if facts is not None:
-        rule, path = request.url_rule, request.view_args or {}
+        asked, known = request._get_current_object(), g.get  # type: ignore[attr-defined]  # each use looks it up anew
+        rule, path = asked.url_rule, asked.view_args or {}
         facts.update(
             route=rule.rule if rule is not None else None,
-            request_id=g.get("request_id"),
-            principal=g.get("principal"),
-            key_id=g.get("key_id"),
-            task_id=hide_secrets(str(path["task_id"])) if "task_id" in path else g.get("task_id"),
+            request_id=known("request_id"),
+            principal=known("principal"),
+            key_id=known("key_id"),
+            task_id=hide_secrets(str(path["task_id"])) if "task_id" in path else known("task_id"),
         )
     return response

@@ -1,6 +1,7 @@
 """Log lines that machines read (JSON) and people too, without the secrets of this product."""
 
+from libs.structured_logs.events import log_event
 from libs.structured_logs.formatting import log_formatter
 from libs.structured_logs.secrets import hide_secrets
 
-__all__ = ["hide_secrets", "log_formatter"]
+__all__ = ["hide_secrets", "log_event", "log_formatter"]

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from libs.structured_logs.events import event_json
 from libs.structured_logs.secrets import hide_secrets
 
 
@@ -43,10 +44,20 @@ def log_formatter(style: str, context: Callable[[], Mapping[str, Any]]) -> loggi
                 colors=False, timestamp_key="time", pad_event_to=0, exception_formatter=plain
             )
         ]
-    return structlog.stdlib.ProcessorFormatter(
+    kind = _JsonFormatter if style == "json" else structlog.stdlib.ProcessorFormatter
+    return kind(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering, _hide],
     )
+
+
+class _JsonFormatter(structlog.stdlib.ProcessorFormatter):
+    """As structlog's; what is a whole event already is only written."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "is_event", False):
+            return hide_secrets(event_json(record))
+        return super().format(record)
 
 
 def _hide(_: WrappedLogger, __: str, line: Any) -> Any:
