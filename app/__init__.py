@@ -19,6 +19,7 @@ from app import (
     service_pages,
     webhooks,
 )
+from app.application import ServiceFlask
 from app.extensions import db, migrate
 from app.job_tokens import JobTokens
 from app.jobs.celery_settings import CELERY_SETTINGS
@@ -49,7 +50,7 @@ def create_app(config: Config | None = None) -> Flask:
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ConfigError(f"DATA_DIR wants a directory that can be made: {error}.") from error
-    app = Flask("taskgate", root_path=__path__[0], static_folder=None)
+    app = ServiceFlask("taskgate", root_path=__path__[0], static_folder=None)
     app.config.update(
         TESTING=config.testing,
         SQLALCHEMY_DATABASE_URI=config.database_url,

@@ -1,6 +1,9 @@
 """What tells browsers to do nothing with our answers that nobody has asked for (OWASP's HTTP headers cheat sheet)."""
 
-from flask import Flask, Response, request
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask
 
 #: Answers are data: nothing in them is to be run, loaded, framed or told to other sites. Who may *read* them from
 #: another origin is for ``cross_origin`` to say; ``same-origin`` here is about embedding them without asking.
@@ -13,20 +16,34 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+_PAIRS = list(HEADERS.items())
+_NAMES = frozenset(name.lower() for name in HEADERS)
+
 
 def init_app(app: Flask, *, hsts: int) -> None:
-    """Add them to every answer of ``app``.
+    """Add them to every answer of ``app`` that does not have its own.
 
     Args:
         hsts: seconds for which browsers that came by HTTPS are to come by nothing else; 0 to say nothing of it.
     """
-    transport_security = f"max-age={hsts}" if hsts else ""
+    app.wsgi_app = _Secured(app.wsgi_app, f"max-age={hsts}" if hsts else "")  # type: ignore[method-assign]
 
-    def secure(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        if transport_security and request.is_secure:
-            response.headers["Strict-Transport-Security"] = transport_security
-        return response
 
-    app.after_request(secure)
+class _Secured:
+    """WSGI middleware: there an answer's headers are a list, which takes a tenth of the time to add to."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], transport_security: str) -> None:
+        self._application = application
+        self._transport_security = transport_security
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            present = {name.lower() for name, _ in headers}
+            headers += (
+                _PAIRS if present.isdisjoint(_NAMES) else [(n, v) for n, v in _PAIRS if n.lower() not in present]
+            )
+            if self._transport_security and environ["wsgi.url_scheme"] == "https":
+                headers.append(("Strict-Transport-Security", self._transport_security))
+            return start_response(status, headers, *exc_info)
+
+        return self._application(environ, start)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, make_response
+from flask import Blueprint
 from flask_restful import Api, Resource
 
 from app.api_1_0.batches import Batch, BatchCancel, BatchList
@@ -11,6 +11,7 @@ from app.api_1_0.events import ResultEvents
 from app.api_1_0.files import File, FileContent, FileList
 from app.api_1_0.job_actions import JobCancel, JobRetry
 from app.api_1_0.jobs import Job, JobList
+from app.api_1_0.json_response import json_response
 from app.api_1_0.links import PREFIX
 from app.api_1_0.logs import JobLog
 from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
@@ -25,7 +26,6 @@ from app.api_1_0.webhooks import (
     WebhookSecretRotation,
     WebhookTest,
 )
-from app.json_values import dumps
 from libs.flask_celery import JobRecord
 
 #: Path → resource. The OpenAPI document is made from this table, so a route cannot be missing there.
@@ -92,12 +92,5 @@ def make_blueprint() -> Blueprint:
     api = JsonApi(blueprint)
     for path, resource in ROUTES:
         api.add_resource(resource, path)
-    api.representation("application/json")(_as_json)
+    api.representation("application/json")(json_response)
     return blueprint
-
-
-def _as_json(data: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    response = make_response(dumps(data), status)
-    response.headers.update(headers or {})
-    response.content_type = "application/json"
-    return response

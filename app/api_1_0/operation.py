@@ -9,6 +9,7 @@ from flask import Response, g, request
 from marshmallow import RAISE, Schema, fields
 from webargs.flaskparser import FlaskParser
 
+from app.api_1_0.json_response import json_response
 from app.api_1_0.zones import TZ
 from app.api_keys import Scope
 from app.auth import ACCESS_TOKEN, require
@@ -78,13 +79,14 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
             query_schema = type(query_schema.__name__, (AccessTokenQuery, query_schema), {})
         # Made once: that takes longer than to load a query or to dump an answer.
         query_loader = query_schema()
+        no_query = _cached_defaults(query_loader)
         dumpers = {status: schema() for status, schema in described.answers.items() if schema is not None}
 
         @wraps(method)
         def answer(self: Any, **path: Any) -> Any:
             job = path["task_id"] if described.job_token else None
             principal = require(described.scope, job=job, also=described.also_needs)
-            query = _load_query(query_loader)
+            query = _load_query(query_loader) if request.query_string else no_query()
             if described.query is not None:
                 path["query"] = query
             returned = method(self, principal, **path)
@@ -92,12 +94,27 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
                 return returned
             value, status, *rest = returned
             dumped = dumpers[status].dump(value) if described.answers[status] is not None else None
-            return dumped, status, (rest[0] if rest else {})
+            # Finished here: Flask-RESTful would look twice which media types are wanted, and there is this one.
+            return json_response(dumped, status, rest[0] if rest else {})
 
         answer.operation = described  # type: ignore[attr-defined]
         return answer
 
     return decorate
+
+
+def _cached_defaults(schema: Schema) -> Callable[[], dict[str, Any]]:
+    """What the schema makes of no query at all, which is the same each time; as :func:`_load_query`."""
+    known: dict[str, Any] | None = None
+
+    def defaults() -> dict[str, Any]:
+        nonlocal known
+        if known is None:
+            known = dict(_load_query(schema))
+        g.zone = None
+        return dict(known)
+
+    return defaults
 
 
 def _load_query(schema: Schema) -> Mapping[str, Any]:

@@ -59,15 +59,24 @@ def init_app(app: Flask, hub: WatchHub) -> None:
     metrics = app.extensions["http_metrics"] = HttpMetrics()
     hub.on_change = metrics.held.set
 
+    known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def begin() -> None:
         g.began = time.perf_counter()
 
     def count(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule is not None else _NOWHERE
+        rule = request.url_rule
+        route = rule.rule if rule is not None else _NOWHERE
         method = request.method if route != _NOWHERE else ""
-        metrics.requests.labels(route, method, response.status_code).inc()
-        if "began" in g:  # not when the request could not even be parsed
-            metrics.seconds.labels(route).observe(time.perf_counter() - g.began)
+        status, began = response.status_code, g.get("began")
+        counted = known.get((route, method, status))
+        if counted is None:  # the library makes texts of them each time, and looks them up under a lock
+            counted = metrics.requests.labels(route, method, status), metrics.seconds.labels(route)
+            known[route, method, status] = counted
+        requests, seconds = counted
+        requests.inc()
+        if began is not None:  # it is when the request could not even be parsed
+            seconds.observe(time.perf_counter() - began)
         return response
 
     app.before_request(begin)
