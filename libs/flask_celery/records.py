@@ -5,14 +5,12 @@ which would rebuild a stored exception's class in the process that reads it (``c
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from libs.flask_celery.broker_side import forget_delayed
 from libs.flask_celery.errors import ExpiredJobError, FinalJobError, UnknownJobError
+from libs.flask_celery.record_payloads import RecordPayloads
 from libs.flask_celery.states import JobState, state_named
-
-if TYPE_CHECKING:
-    from libs.flask_celery.backend import JobBackendMixin
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,42 +66,23 @@ class JobRecord:
     traceback: str | None
 
 
-class JobRecords:
+class JobRecords(RecordPayloads):
     """The jobs of one result database.
 
     Every method raises redis-py's connection errors when Redis is away; how long that takes is the role's
     ``redis_socket_timeout`` (see ``celery_config``).
     """
 
-    def __init__(self, backend: "JobBackendMixin") -> None:
-        self._backend = backend
-        self._keys = backend.keys
-
     def get(self, task_id: str) -> JobRecord:
         """Raises: UnknownJobError, ExpiredJobError."""
-        payload = self._backend.client.get(self._keys.meta(task_id))
-        if payload is None:
-            owner = self._backend.client.hget(self._keys.ledger(task_id), "owner")
-            # Between the two questions the job may have been accepted, which is not to have expired.
-            payload = None if owner is None else self._backend.client.get(self._keys.meta(task_id))
-            if payload is None:
-                raise self.missing(task_id, owner)
-        return self.read(task_id, payload)
+        return self.read(task_id, self.payload(task_id))
 
     def get_many(self, task_ids: Sequence[str]) -> list[JobRecord | UnknownJobError | ExpiredJobError]:
         """For each id what ``get`` returns or raises. One round trip, and a second one for those without a record."""
-        payloads = self._backend.client.mget([self._keys.meta(task_id) for task_id in task_ids])
-        with self._backend.client.pipeline(transaction=False) as pipe:
-            for task_id, payload in zip(task_ids, payloads, strict=True):
-                if payload is None:
-                    pipe.hget(self._keys.ledger(task_id), "owner")
-                    pipe.get(self._keys.meta(task_id))  # again, as above
-            answers = iter(pipe.execute())
-        found: list[JobRecord | UnknownJobError | ExpiredJobError] = []
-        for task_id, first in zip(task_ids, payloads, strict=True):
-            owner, payload = (None, first) if first is not None else (next(answers), next(answers))
-            found.append(self.missing(task_id, owner) if payload is None else self.read(task_id, payload))
-        return found
+        return [
+            self.read(task_id, found) if isinstance(found, bytes) else found
+            for task_id, found in zip(task_ids, self.payloads(task_ids), strict=True)
+        ]
 
     def newest(self, owner: str, *, before: tuple[int, str] | None = None) -> Iterator[tuple[int, JobRecord]]:
         """An owner's jobs, newest first, each with its time of submission in ms; read a hundred at a time.
@@ -126,10 +105,6 @@ class JobRecords:
             position, before = before, min(entries[-1], before or entries[-1])
             yield from self._records([entry for entry in entries if position is None or entry < position])
 
-    def missing(self, task_id: str, owner: bytes | None) -> UnknownJobError | ExpiredJobError:
-        """Why there is no record, where ``owner`` is what the ledger says."""
-        return UnknownJobError(task_id) if owner is None else ExpiredJobError(task_id, _decoded(owner))
-
     def _records(self, entries: Sequence[tuple[int, str]]) -> Iterator[tuple[int, JobRecord]]:
         if not entries:
             return
@@ -140,11 +115,16 @@ class JobRecords:
 
     def read(self, task_id: str, payload: bytes) -> JobRecord:
         """The record that Redis holds as ``payload``."""
+        record = self.read_alone(task_id, payload)
+        # A stock worker writes Celery's fields alone, so the rest is still in the ledger.
+        return record if record.task is not None else self._completed_from_ledger(record)
+
+    def read_alone(self, task_id: str, payload: bytes) -> JobRecord:
+        """The same as far as ``payload`` says it: without a ``task`` there is more of it in the ledger."""
         record = record_from_meta(task_id, self._backend.decode(payload))
         if record.queue is not None:
             record = replace(record, queue=self._backend.app.queue_names.logical(record.queue))
-        # A stock worker writes Celery's fields alone, so the rest is still in the ledger.
-        return record if record.task is not None else self._completed_from_ledger(record)
+        return record
 
     def cancel(self, task_id: str, *, terminate: bool = False) -> JobState:
         """Cancel a job: at once while it waits, by a request to the job itself while it runs.

@@ -16,9 +16,10 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config import Config
-from libs.flask_celery import UNAVAILABLE, FlaskCelery, JobState, gate
+from libs.flask_celery import UNAVAILABLE, FlaskCelery, JobState, gate, lean_reads
 from libs.flask_celery.gate import Gate
 from libs.flask_celery.gated_client import GatedRedis
+from libs.flask_celery.lean_reads import LeanReads
 from tests.conftest import RedisServer, built_app
 
 #: More than redis-py makes connections in one pool (100), and than kombu does (``broker_pool_limit``).
@@ -130,15 +131,19 @@ def test_a_crowd_reads_from_a_few_connections(
     crowd: Callable[..., list[BaseException | None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task_id, most = celery_app.tasks["maintenance.adds"].delay(1, 2).id, Most()
+    task_id, most, most_lean = celery_app.tasks["maintenance.adds"].delay(1, 2).id, Most(), Most()
     backend = celery_app.backend
     monkeypatch.setattr(GatedRedis, "parse_response", slowed(GatedRedis.parse_response, most))
+    monkeypatch.setattr(LeanReads, "_ask", slowed(LeanReads._ask, most_lean))
 
     assert set(crowd(lambda: backend.records.get(task_id))) == {None}
+    assert (most_lean.most, most.most) == (lean_reads.AT_ONCE, 0)
+    assert set(crowd(lambda: backend.client.get(backend.keys.meta(task_id)))) == {None}
     assert most.most == gate.AT_ONCE
     assert set(crowd(lambda: backend.records.get_many([task_id, "unknown"]))) == {None}
+    assert (most_lean.most, most.most) == (lean_reads.AT_ONCE, gate.AT_ONCE)
     pool = backend.client.connection_pool
-    assert len(pool._available_connections) + len(pool._in_use_connections) <= gate.AT_ONCE
+    assert len(pool._available_connections) + len(pool._in_use_connections) <= gate.AT_ONCE + lean_reads.AT_ONCE
 
 
 def test_a_crowd_submits_through_a_few_connections(

@@ -28,6 +28,7 @@ from libs.flask_celery import (
     UnknownJobError,
     submit,
 )
+from libs.flask_celery.lean_reads import LeanReads
 from tests.conftest import RedisServer, built_app, wait_until
 
 ADDS = "maintenance.adds"
@@ -137,16 +138,15 @@ def test_a_job_accepted_while_it_is_asked_for_is_not_taken_for_an_expired_one(
 ) -> None:
     """It is published between the question for its record and the one for its ledger."""
     backend = celery_app.backend
-    first_question = {"get": "get", "get_many": "mget"}[reader]
-    ask = getattr(backend.client, first_question)
+    ask = LeanReads.get
 
-    def asked_too_early(key: Any) -> Any:
-        answer = ask(key)
+    def asked_too_early(reads: LeanReads, keys: Any) -> Any:
+        answer = ask(reads, keys)
         monkeypatch.undo()
         celery_app.tasks[ADDS].apply_async((1, 2), task_id="just-now")
         return answer
 
-    monkeypatch.setattr(backend.client, first_question, asked_too_early)
+    monkeypatch.setattr(LeanReads, "get", asked_too_early)
 
     found = backend.records.get("just-now") if reader == "get" else backend.records.get_many(["just-now"])[0]
 
