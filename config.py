@@ -130,6 +130,7 @@ class Config:
     secret_key: tuple[str, ...] = _setting("str", "", then=_secret_keys, shown=False)
     waiters: int = _setting("int", 4_000, validate=Range(0))
     event_heartbeat: float = _setting("float", 15.0, validate=Range(0.1, 300))
+    result_memory: int = _setting("int", 32 * 1024**2, validate=Range(0))
     progress_rate: float = _setting("float", 10.0, validate=Range(0.1, 1_000))
     log_lines: int = _setting("int", 1_000, validate=Range(1, 100_000))
     log_bytes: int = _setting("int", 262_144, validate=Range(1024))

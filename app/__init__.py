@@ -103,6 +103,7 @@ def create_app(config: Config | None = None) -> Flask:
     webhooks.init_app(app, config, lambda: _secret_keys(config), api_1_0.represent_job)
     app.extensions["alerts"] = read_mail_settings(config.smtp_url, config.alert_from, config.alert_to)
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
+    app.extensions["shown_jobs"] = api_1_0.ShownJobs(config.result_memory)
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
     metrics.init_app(app, app.extensions["job_watch"])
     rate_limits.init_app(app, config)

@@ -44,9 +44,14 @@ def negotiated(wanted: LanguageAccept) -> str:
 
 def translated(text: str) -> str:
     """A marked text in the request's language. From then on the answer says that it is in that language."""
-    g.has_translations = True
+    answer_is_translated()
     # Work that no request has asked for, such as a webhook, has None.
     return str(_translations(g.get("locale") or LANGUAGES[0]).gettext(text))
+
+
+def answer_is_translated() -> None:
+    """The answer has something in it that was translated, now or when it was made."""
+    g.has_translations = True
 
 
 def label_language(response: Response) -> Response:

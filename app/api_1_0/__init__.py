@@ -17,6 +17,7 @@ from app.api_1_0.logs import JobLog
 from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
 from app.api_1_0.schedules import ScheduleItem, ScheduleList, ScheduleRun
 from app.api_1_0.schemas import ResultSchema
+from app.api_1_0.shown_jobs import ShownJobs as ShownJobs
 from app.api_1_0.tasks import Task, TaskJobs, TaskList
 from app.api_1_0.webhooks import (
     WebhookDelivery,

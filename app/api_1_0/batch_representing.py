@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app
 
 from app.api_1_0.polling import Representation
-from app.api_1_0.representing import represent_many
+from app.api_1_0.representing import shown_values
 from app.api_1_0.schemas import BatchSchema
 from app.api_keys import Principal
 from libs.flask_celery import BatchRecord, BatchRecords, ExpiredBatchError, JobRecord, UnknownBatchError, watched_as
@@ -35,8 +35,7 @@ def represent_batch(principal: Principal, batch_id: str, query: dict[str, Any]) 
     """A batch and a page of its jobs as this principal may see them. Raises: as :func:`own_batch`."""
     batch = own_batch(principal, batch_id)
     jobs, following = _page(batch_id, query)
-    page = represent_many(principal, jobs).value["results"]  # type: ignore[index]
-    value = {**BatchSchema().dump(batch), "jobs": page, "next": following}
+    value = {**BatchSchema().dump(batch), "jobs": shown_values(principal, jobs), "next": following}
     if batch.ready and (batch.then is None or batch.then.state is not None):
         return Representation(value)
     return Representation(value, [watched_as(batch_id)], settled=0, retry_after=_retry_after(batch))

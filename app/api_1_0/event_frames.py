@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import g
 
-from app.api_1_0.representing import represent
+from app.api_1_0.representing import shown_value
 from app.api_1_0.schemas import LogLineSchema, ProgressEventSchema, StateEventSchema
 from app.api_keys import Principal, Scope
 from app.json_values import dumps
@@ -58,7 +58,7 @@ def _present_state(principal: Principal, page: EventPage, event: JobEvent | None
     if key not in page.shown:
         record = page.record
         told = StateChange(record.state, record.retries) if event is None else event.data
-        data = _shown_state(told, None if event is None else event.at, represent(principal, record).value)
+        data = _shown_state(told, None if event is None else event.at, shown_value(principal, record))
         page.shown[key] = _frame("state", data, number)
     return page.shown[key]
 

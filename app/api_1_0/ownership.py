@@ -13,15 +13,25 @@ from libs.flask_celery import ExpiredJobError, JobRecord, JobRecords, UnknownJob
 
 def own_record(principal: Principal, task_id: str) -> JobRecord:
     """Raises: UnknownJobError, for another owner's job too; ExpiredJobError for one's own that is over."""
+    record = _records().read(task_id, own_payload(principal, task_id))
+    check_owner(principal, record)
+    return record
+
+
+def check_owner(principal: Principal, record: JobRecord) -> None:
+    """Raises: UnknownJobError when the job is not this principal's to see."""
+    if not principal.owns(record.owner):
+        raise UnknownJobError(record.task_id)
+
+
+def own_payload(principal: Principal, task_id: str) -> bytes:
+    """The record as Redis holds it; whose it is must still be checked. Raises: as :func:`own_record`."""
     try:
-        record = _records().get(task_id)
+        return _records().payload(task_id)
     except ExpiredJobError as error:
         if principal.owns(error.owner):
             raise
         raise UnknownJobError(task_id) from error
-    if not principal.owns(record.owner):
-        raise UnknownJobError(task_id)
-    return record
 
 
 def own_records(principal: Principal, task_ids: Sequence[str]) -> list[JobRecord | UnknownJobError | ExpiredJobError]:
@@ -29,6 +39,16 @@ def own_records(principal: Principal, task_ids: Sequence[str]) -> list[JobRecord
     return [
         found if isinstance(found, UnknownJobError) or principal.owns(found.owner) else UnknownJobError(found.task_id)
         for found in _records().get_many(task_ids)
+    ]
+
+
+def own_payloads(principal: Principal, task_ids: Sequence[str]) -> list[bytes | UnknownJobError | ExpiredJobError]:
+    """For each id what :func:`own_payload` returns or raises."""
+    return [
+        UnknownJobError(found.task_id)
+        if isinstance(found, ExpiredJobError) and not principal.owns(found.owner)
+        else found
+        for found in _records().payloads(task_ids)
     ]
 
 

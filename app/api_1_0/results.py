@@ -12,10 +12,10 @@ from werkzeug.utils import get_content_type
 from app.api_1_0.downloads import HEADERS, REQUEST_HEADERS, download
 from app.api_1_0.links import result_url
 from app.api_1_0.operation import Operation, operation
-from app.api_1_0.ownership import own_record, own_records
+from app.api_1_0.ownership import own_record
 from app.api_1_0.polling import held, poll_response
 from app.api_1_0.queries import MOST_RESULTS, PollQuery, ResultListQuery
-from app.api_1_0.representing import represent, represent_many
+from app.api_1_0.representing import represent, represent_own, represent_own_many
 from app.api_1_0.schemas import ResultListSchema, ResultSchema
 from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
@@ -50,9 +50,7 @@ class Result(Resource):  # type: ignore[misc]
     )
     def get(self, principal: Principal, task_id: str, query: dict[str, Any]) -> Response:
         """The state now, or with ``wait`` once it is another one."""
-        return poll_response(
-            held(lambda: represent(principal, own_record(principal, task_id)), query["wait"], request.if_none_match)
-        )
+        return poll_response(held(lambda: represent_own(principal, task_id), query["wait"], request.if_none_match))
 
 
 class ResultList(Resource):  # type: ignore[misc]
@@ -73,9 +71,7 @@ class ResultList(Resource):  # type: ignore[misc]
     def get(self, principal: Principal, query: dict[str, Any]) -> Response:
         """An entry for each id, in the order asked; a problem in the place of a job that is not there."""
         ids = query["task_id"]
-        return poll_response(
-            held(lambda: represent_many(principal, own_records(principal, ids)), query["wait"], request.if_none_match)
-        )
+        return poll_response(held(lambda: represent_own_many(principal, ids), query["wait"], request.if_none_match))
 
 
 class LatestResult(Resource):  # type: ignore[misc]
