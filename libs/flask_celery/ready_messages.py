@@ -2,14 +2,14 @@
 
 Nearly all of what Celery and kombu do to publish a message is the same for every job of a task. So the first one is
 made in earnest, caught before the push, and taken apart; what is a job's own is put into the gaps. Tasks whose
-messages may differ in more than that have none (``batches.messages.is_regular``).
+messages may differ in more than that have none (``publishing.is_regular``).
 """
 
 import base64
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _text
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from kombu.utils.json import JSONEncoder, dumps
@@ -18,9 +18,6 @@ from libs.flask_celery.acceptance import Publication
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import compacted, payload_of
 from libs.flask_celery.record_fields import pending_meta
-
-if TYPE_CHECKING:
-    pass
 
 #: Before the params in a serialised body, which is ``[args, kwargs, embed]``.
 _BODY_START = "[[], "

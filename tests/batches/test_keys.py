@@ -80,15 +80,24 @@ def test_an_items_own_key_finds_the_job_it_had_before(celery_app: FlaskCelery, b
     assert submit(celery_app, ADDS, {"a": 0, "b": 1}, idempotency_key="new").task_id == batch.outcomes[2].task_id
 
 
+def accepted_by(filling: BatchFilling, item: PlacedItem) -> list[tuple[int, Exception | None]]:
+    with filling:
+        return [*filling.accept([item]), *filling.rest()]
+
+
 class Killed(BaseException):
     """The process is gone."""
 
 
-def kill_after(monkeypatch: pytest.MonkeyPatch, jobs: int, error: type[BaseException], redis: RedisServer) -> None:
-    """Let so many jobs be accepted; then the process is gone, or Redis."""
+def kill_after(
+    monkeypatch: pytest.MonkeyPatch, jobs: int, error: type[BaseException], redis: RedisServer, *, told: bool = True
+) -> None:
+    """Let so many jobs be accepted; then the process is gone, or Redis: when it has told of them, or before that."""
     accept, seen = BatchFilling.accept, [0]
 
     def accept_until(self: BatchFilling, items: Any) -> Any:
+        if seen[0] >= jobs and told:
+            yield from self.rest()
         if seen[0] >= jobs and error is Killed:
             raise Killed
         if seen[0] >= jobs:
@@ -144,6 +153,25 @@ def test_redis_going_away_half_way_is_told_and_finished_under_the_key(
 
 
 @pytest.mark.usefixtures("ann")
+def test_what_redis_has_not_answered_when_it_goes_away_is_in_doubt_and_accepted_once(
+    celery_app: FlaskCelery, redis_server: RedisServer, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_after(patch, 1000, OSError, redis_server, told=False)
+        with pytest.raises(InterruptedBatchError) as caught:
+            submit_many(celery_app, adds(1200), idempotency_key="k")
+    redis_server.start()
+
+    known = [outcome.refusal is None for outcome in caught.value.outcomes]
+    assert known == [True] * 500 + [False] * 700  # the second 500 were sent, and have come to nothing or to jobs
+    batch = submit_many(celery_app, adds(1200), idempotency_key="k")
+    assert (batch.batch_id, batch.accepted) == (caught.value.batch_id, 1200)
+    assert task_ids(batch)[:500] == [outcome.task_id for outcome in caught.value.outcomes[:500]]
+    with Redis.from_url(redis_url, db=2) as broker:
+        assert sorted(message["headers"]["id"] for message in queued(broker)) == sorted(task_ids(batch))
+
+
+@pytest.mark.usefixtures("ann")
 def test_an_attempt_that_was_overtaken_accepts_nothing_more(
     celery_app: FlaskCelery, broker: Redis, results: Redis
 ) -> None:
@@ -155,10 +183,10 @@ def test_an_attempt_that_was_overtaken_accepts_nothing_more(
 
     for item in (*adds(1), *adds(1, idempotency_key="alone")):
         with pytest.raises(BatchInProgressError):
-            list(BatchFilling(celery_app, facts, batch.batch_id, 1).accept([PlacedItem(7, "late", item)]))
+            accepted_by(BatchFilling(celery_app, facts, batch.batch_id, 1), PlacedItem(7, "late", item))
     assert (broker.llen("default"), len(list(results.scan_iter("taskgate-job-*")))) == (2, ledgers)
-    [accepted] = BatchFilling(celery_app, facts, batch.batch_id, 2).accept([PlacedItem(7, "in time", *adds(1))])
-    assert accepted == (7, None)
+    filling = BatchFilling(celery_app, facts, batch.batch_id, 2)
+    assert accepted_by(filling, PlacedItem(7, "in time", *adds(1))) == [(7, None)]
 
 
 @pytest.mark.usefixtures("ann")

@@ -14,9 +14,10 @@ MOST = 500
 #: Pushes are the one step that can fail; what could not be pushed is not accepted. The ids are new ones.
 #: KEYS: for each queue the list to push to, then its lists, counted against its limit. ARGV: 1 the broker's
 #: database, 2 the records', 3 their prefix, 4 the batch, 5 attempt, 6 owner, 7 submitted (ms), 8 and 9 the limits of
-#: a queue and of an owner, 10 who is told of the jobs' ends or '', 11 how many queues, their names, then for each
-#: item: 1 its queue's number, 2 task, 3 task id, 4 place in the batch, 5 eta, 6 message, 7 record, 8 the message's
-#: copy; the broker's prefix.
+#: a queue and of an owner, 10 who is told of the jobs' ends or '', 11 what the messages' tags begin with, 12 how many
+#: queues, 13 how many templates; the queues' names; for each template (``messages.MessageTemplate``): its queue's
+#: number, task, eta, message, record, the message's copy; for each item: 1 its template's number, 2 task id, 3 place
+#: in the batch, 4 the message's body, 5 params; the broker's prefix.
 #: Returns {'FILLED', what became of each item} or {why the batch takes none}.
 ACCEPT_MANY = (
     PLACES
@@ -24,8 +25,8 @@ ACCEPT_MANY = (
     + FILLING
     + """
 local broker_db, record_db, batch, owner, submitted = ARGV[1], ARGV[2], ARGV[4], ARGV[6], ARGV[7]
-local queue_limit, owner_limit, webhook = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
-local queues = tonumber(ARGV[11])
+local queue_limit, owner_limit, webhook, tag = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], ARGV[11]
+local queues = tonumber(ARGV[12])
 local keys_each = #KEYS / queues
 local by_owner = records .. 'taskgate-unfinished-by-owner'
 
@@ -37,7 +38,7 @@ local owner_room, room = math.huge, {}
 if owner_limit > 0 then owner_room = owner_limit - tonumber(redis.call('HGET', by_owner, owner) or 0) end
 redis.call('SELECT', broker_db)
 for number = 1, queues do
-  local queue = ARGV[11 + number]  -- there once for each of its lists that is pushed to
+  local queue = ARGV[13 + number]  -- there once for each of its lists that is pushed to
   room[queue] = math.huge
   if queue_limit > 0 then
     room[queue] = queue_limit
@@ -47,72 +48,110 @@ for number = 1, queues do
   end
 end
 
-local answers, waiting, taken = {'FILLED'}, {}, {}
-for at = 12 + queues, #ARGV - 1, 8 do
-  local number, eta = tonumber(ARGV[at]), tonumber(ARGV[at + 4])
-  local list, queue = KEYS[(number - 1) * keys_each + 1], ARGV[11 + number]
+-- A template's text as what is between the places, and what goes into these.
+local function taken_apart(text)
+  local parts, places = {}, {}
+  for part in string.gmatch(text .. '\\n', '([^\\n]*)\\n') do
+    parts[#parts + 1] = part
+    if #parts % 2 == 0 then places[#places + 1] = {#parts, part} end
+  end
+  return function(values)
+    for at = 1, #places do parts[places[at][1]] = values[places[at][2]] end
+    return table.concat(parts)
+  end
+end
+
+local first = 14 + queues
+local templates = {}
+for number = 1, tonumber(ARGV[13]) do
+  local list_number = tonumber(ARGV[first])
+  templates[tostring(number)] = {
+    list_number = list_number, list = KEYS[(list_number - 1) * keys_each + 1], queue = ARGV[13 + list_number],
+    task = ARGV[first + 1], eta = tonumber(ARGV[first + 2]), message = taken_apart(ARGV[first + 3]),
+    record = taken_apart(ARGV[first + 4]), copy = taken_apart(ARGV[first + 5])
+  }
+  first = first + 6
+end
+
+local answers, waiting, taken, values = {'FILLED'}, {}, {}, {}
+for at = first, #ARGV - 1, 5 do
+  local template, id = templates[ARGV[at]], ARGV[at + 1]
   local answer = 0
-  if room[queue] <= 0 then
+  if room[template.queue] <= 0 then
     answer = 1
   elseif owner_room <= 0 then
     answer = 2
-  elseif eta > now + 1 then
-    local delayed = delay(list, queue, ARGV[at + 2], ARGV[at + 5], eta)
-    if type(delayed) == 'table' and delayed.err then answer = 3 end
   else
-    waiting[number] = waiting[number] or {}
-    table.insert(waiting[number], at)
-    room[queue] = room[queue] - 1
+    values.id, values.body = id, ARGV[at + 3]
+    values.tag = tag .. string.format('%012x', #answers)
+    local message = template.message(values)
+    if template.eta > now + 1 then
+      local delayed = delay(template.list, template.queue, id, message, template.eta)
+      if type(delayed) == 'table' and delayed.err then answer = 3 end
+    else
+      local some = waiting[template.list_number]
+      if not some then
+        some = {list = template.list, queue = template.queue, messages = {}, ids = {}, places = {}}
+        waiting[template.list_number] = some
+      end
+      local position = #some.ids + 1
+      some.messages[position], some.ids[position], some.places[position] = message, id, #answers
+      room[template.queue] = room[template.queue] - 1
+    end
   end
   if answer == 0 then owner_room = owner_room - 1 end
-  table.insert(answers, answer)
+  answers[#answers + 1] = answer
   taken[at] = answer == 0
 end
-for number, items in pairs(waiting) do
-  local list, queue = KEYS[(number - 1) * keys_each + 1], ARGV[11 + number]
-  local order = order_of(list)
-  local newest = redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]
-  local after = math.max(now_us, tonumber(newest or 0))
-  local messages, places = {}, {}
-  for position, at in ipairs(items) do
-    messages[position] = ARGV[at + 5]
-    table.insert(places, whole(after + position))  -- as they are in the list
-    table.insert(places, ARGV[at + 2])
-  end
-  if type(redis.pcall('LPUSH', list, unpack(messages))) == 'number' then
-    redis.call('ZADD', order, unpack(places))
+for _, some in pairs(waiting) do
+  local list, order = some.list, order_of(some.list)
+  if type(redis.pcall('LPUSH', list, unpack(some.messages))) == 'number' then
+    local newest = redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]
+    local after, ordered = math.max(now_us, tonumber(newest or 0)), {}
+    for position, id in ipairs(some.ids) do  -- as they are in the list
+      ordered[position * 2 - 1], ordered[position * 2] = whole(after + position), id
+    end
+    redis.call('ZADD', order, unpack(ordered))
     redis.call('SADD', key('taskgate-lists'), list)
-    for _ = 1, math.min(#items, 64) do wake(queue) end
+    for _ = 1, math.min(#some.ids, 64) do wake(some.queue) end
   else
-    for _, at in ipairs(items) do
-      taken[at] = false
-      answers[(at - 12 - queues) / 8 + 2] = 3
+    for _, place in ipairs(some.places) do
+      taken[first + (place - 1) * 5] = false
+      answers[place + 1] = 3
     end
   end
 end
 
 redis.call('SELECT', record_db)
-local by_time, by_place, by_task = {}, {}, {}
-for at = 12 + queues, #ARGV - 1, 8 do
+local by_time, by_place, by_task, texts = {}, {}, {}, {}
+local count = 0
+for at = first, #ARGV - 1, 5 do
   if taken[at] then
-    local id = ARGV[at + 2]
-    redis.call('HSET', records .. 'taskgate-job-' .. id, 'state', 'PENDING', 'owner', owner, 'task', ARGV[at + 1],
-      'submitted', submitted, 'batch', batch)
-    if webhook ~= '' then redis.call('HSET', records .. 'taskgate-job-' .. id, 'webhook', webhook) end
-    redis.call('SET', records .. 'taskgate-message-' .. id, ARGV[at + 7])
-    redis.call('SET', records .. 'celery-task-meta-' .. id, ARGV[at + 6])
-    by_task[ARGV[at + 1]] = (by_task[ARGV[at + 1]] or 0) + 1
-    table.insert(by_time, submitted)
-    table.insert(by_time, id)
-    table.insert(by_place, ARGV[at + 3])
-    table.insert(by_place, id)
+    local template, id = templates[ARGV[at]], ARGV[at + 1]
+    values.id, values.body, values.params = id, ARGV[at + 3], ARGV[at + 4]
+    local ledger, task = records .. 'taskgate-job-' .. id, template.task
+    if webhook == '' then
+      redis.call('HSET', ledger, 'state', 'PENDING', 'owner', owner, 'task', task, 'submitted', submitted,
+        'batch', batch)
+    else
+      redis.call('HSET', ledger, 'state', 'PENDING', 'owner', owner, 'task', task, 'submitted', submitted,
+        'batch', batch, 'webhook', webhook)
+    end
+    texts[count * 4 + 1] = records .. 'taskgate-message-' .. id
+    texts[count * 4 + 2] = template.copy(values)
+    texts[count * 4 + 3] = records .. 'celery-task-meta-' .. id
+    texts[count * 4 + 4] = template.record(values)
+    by_time[count * 2 + 1], by_time[count * 2 + 2] = submitted, id
+    by_place[count * 2 + 1], by_place[count * 2 + 2] = ARGV[at + 2], id
+    by_task[task] = (by_task[task] or 0) + 1
+    count = count + 1
   end
 end
 for task, accepted in pairs(by_task) do
   redis.call('HINCRBY', records .. 'taskgate-counts', 'accepted\\n' .. task, accepted)
 end
-local count = #by_time / 2
 if count > 0 then
+  redis.call('MSET', unpack(texts))
   redis.call('ZADD', records .. 'taskgate-unfinished', unpack(by_time))
   redis.call('ZADD', records .. 'taskgate-owner-' .. owner, unpack(by_time))
   redis.call('ZADD', batch_part(batch, 'jobs'), unpack(by_place))

@@ -1,12 +1,16 @@
 """Accepting the jobs of a batch, some hundred at a time where record and message are in one Redis."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from libs.flask_celery.acceptance import PlaceInBatch, under_terms, webhook_of_caller
 from libs.flask_celery.batches.accept_many_script import ACCEPT_MANY, ACCEPTED, OWNER_FULL, QUEUE_FULL
+from libs.flask_celery.batches.calls import ScriptCalls
 from libs.flask_celery.batches.errors import BatchInProgressError, CancelledBatchError
 from libs.flask_celery.batches.messages import MessageTemplate
 from libs.flask_celery.batches.scripts import CANCELLED, FILLED
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
 
 #: Options of which many jobs have the same, so that their messages have all but their own in common.
 _SAME_FOR_MANY = ("priority", "queue")
+
+#: Of whom many have times of their own, so that no more of their messages are kept in mind.
+_TEMPLATES_KEPT = 500
+
+#: Calls that may be under way while another one is put together.
+_AHEAD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ _Outcomes = Iterator[tuple[int, Exception | None]]
 
 
 class BatchFilling:
-    """One attempt to fill one batch."""
+    """One attempt to fill one batch. To be used in a ``with`` block."""
 
     def __init__(self, celery_app: "FlaskCelery", facts: SubmissionFacts, batch_id: str, attempt: int) -> None:
         self._app = celery_app
@@ -71,15 +81,31 @@ class BatchFilling:
         option = (celery_app.conf.broker_transport_options or {}).get(OPTION)
         self._records = RecordPlace(**option) if option else None
         self._is_regular: dict[str, bool] = {}
+        self._calls: ScriptCalls | None = None
+        self._under_way: deque[_Call] = deque()
+
+    def __enter__(self) -> "BatchFilling":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._calls is not None:
+            self._calls.close()
 
     def accept(self, items: Sequence[PlacedItem]) -> _Outcomes:
-        """Accept items, and say for each what became of it.
+        """Accept items, and say what became of them and of earlier ones, as far as that is known by now.
 
         Raises: ``UNAVAILABLE`` when the broker is away, with what was not told in doubt; BatchInProgressError.
         """
         for together, group in groupby(items, key=lambda placed: self._goes_together(placed.item)):
             accept = self._together if together else self._one_by_one
             yield from accept(list(group))
+
+    def rest(self) -> _Outcomes:
+        """What became of those of whom nothing has been said. Raises: as :meth:`accept`."""
+        while self._under_way:
+            yield from self._answered()
 
     def _goes_together(self, item: BatchItem) -> bool:
         if (
@@ -95,6 +121,7 @@ class BatchFilling:
         return self._is_regular[item.task]
 
     def _one_by_one(self, items: Sequence[PlacedItem]) -> _Outcomes:
+        yield from self.rest()  # they are queued in the order sent
         for placed in items:
             item = placed.item
             terms = with_key(
@@ -114,9 +141,7 @@ class BatchFilling:
                 yield placed.place, None
 
     def _together(self, items: Sequence[PlacedItem]) -> _Outcomes:
-        queues: dict[tuple[str, str], int] = {}  # list and queue → number
-        arguments: list[Any] = []
-        sent: list[tuple[int, str]] = []  # place and queue
+        call = _Call()
         with broker_channel(self._app) as channel:
             if not isinstance(channel, RecordingChannelMixin) or self._records is None:
                 raise TypeError("Jobs are accepted together by Redis alone.")
@@ -129,58 +154,55 @@ class BatchFilling:
                 except TypeError as refusal:
                     yield placed.place, refusal
                     continue
-                job = template.job(placed.task_id, item.params, item.options.get("eta"))
-                where = (channel.list_for(template.queue, template.message), template.queue)
-                number = queues.setdefault(where, len(queues) + 1)
-                arguments += [
-                    number,
-                    item.task,
-                    job.task_id,
-                    placed.place,
-                    job.eta,
-                    job.message,
-                    job.record,
-                    job.copy,
-                ]
-                sent.append((placed.place, template.queue))
-            if sent:
-                yield from self._sent(channel, queues, arguments, sent, self._records)
+                call.add(placed, template, channel)
+            if call.sent:
+                self._send(channel, call, self._records)
+        while len(self._under_way) > _AHEAD:
+            yield from self._answered()
 
     def _template(self, item: BatchItem) -> MessageTemplate:
         options = {name: item.options[name] for name in _SAME_FOR_MANY if name in item.options}
-        known_as = (item.task, *options.items())
+        eta = item.options.get("eta")
+        known_as = (item.task, eta, *options.items())
         template = self._templates.get(known_as)
         if template is None:
-            template = MessageTemplate(self._app.tasks[item.task], item.params, self._facts, options)
+            if len(self._templates) >= _TEMPLATES_KEPT:
+                self._templates.clear()
+            template = MessageTemplate(self._app.tasks[item.task], item.params, self._facts, options, eta)
             self._templates[known_as] = template
         return template
 
-    def _sent(
-        self,
-        channel: RecordingChannelMixin,
-        queues: Mapping[tuple[str, str], int],
-        arguments: Sequence[Any],
-        sent: Sequence[tuple[int, str]],
-        records: RecordPlace,
-    ) -> _Outcomes:
+    def _send(self, channel: RecordingChannelMixin, call: "_Call", records: RecordPlace) -> None:
         terms, facts = self._app.terms, self._facts
-        answer, *outcomes = channel.run_script(
-            ACCEPT_MANY,
-            [key for list_name, queue in queues for key in (list_name, *channel.lists_of(queue))],
+        if self._calls is None:
+            self._calls = ScriptCalls(channel.pool, ACCEPT_MANY)
+        self._calls.send(
+            [key for list_name, queue in call.queues for key in (list_name, *channel.lists_of(queue))],
             [
                 *(channel.database, records.database, records.prefix, self._batch_id, self._attempt),
                 *(facts.owner, facts.submitted_at, terms.queue_limit, terms.owner_limit),
-                *(webhook_of_caller(facts.owner), len(queues), *(queue for _, queue in queues), *arguments),
+                *(webhook_of_caller(facts.owner), str(uuid4())[:24], len(call.queues), len(call.templates)),
+                *(queue for _, queue in call.queues),
+                *(argument for template in call.templates for argument in template),
+                *call.items,
+                channel.global_keyprefix,
             ],
         )
+        self._under_way.append(call)
+
+    def _answered(self) -> _Outcomes:
+        """What became of the jobs that were sent first."""
+        call = self._under_way.popleft()
+        answer, *outcomes = self._calls.receive() if self._calls else [b""]
         if answer == CANCELLED:
-            yield from ((place, CancelledBatchError(self._batch_id)) for place, _ in sent)
+            yield from ((place, CancelledBatchError(self._batch_id)) for place, _ in call.sent)
             return
         if answer != FILLED:
             raise BatchInProgressError(self._batch_id)
-        for _, queue in queues:
-            channel.renew_expiry(queue)
-        for (place, queue), outcome in zip(sent, outcomes, strict=True):
+        with broker_channel(self._app) as channel:
+            for _, queue in call.queues:
+                channel.renew_expiry(queue)  # type: ignore[union-attr]
+        for (place, queue), outcome in zip(call.sent, outcomes, strict=True):
             yield place, self._refusal(outcome, queue)
 
     def _refusal(self, outcome: int, queue: str) -> Exception | None:
@@ -192,3 +214,24 @@ class BatchFilling:
         if outcome == OWNER_FULL:
             return OwnerLimitError(terms.owner_limit)
         return RuntimeError(f"The list of queue {queue!r} cannot be pushed to.")
+
+
+class _Call:
+    """Jobs that are sent in one call of the script."""
+
+    def __init__(self) -> None:
+        self.queues: dict[tuple[str, str], int] = {}  # list and queue → number
+        self.templates: list[tuple[Any, ...]] = []  # as the script is told of them
+        self.items: list[Any] = []
+        self.sent: list[tuple[int, str]] = []  # place and queue
+        self._numbers: dict[MessageTemplate, int] = {}
+
+    def add(self, placed: PlacedItem, template: MessageTemplate, channel: RecordingChannelMixin) -> None:
+        """One more job."""
+        number = self._numbers.get(template)
+        if number is None:
+            where = (channel.list_for(template.queue, template.message), template.queue)
+            self.templates.append((self.queues.setdefault(where, len(self.queues) + 1), *template.arguments))
+            number = self._numbers[template] = len(self.templates)
+        self.items += (number, placed.task_id, placed.place, *template.values(placed.item.params))
+        self.sent.append((placed.place, template.queue))

@@ -2,14 +2,12 @@
 
 Celery takes a third of a millisecond to publish a message, nearly all of it for what is the same for every job of a
 task. So a first one is published in earnest, caught before the push, and taken apart: what belongs to one job alone
-is put in anew for each. Tasks whose messages may differ in more than that are published one by one
-(``publishing.is_regular``).
+is put in anew for each, by the script that accepts them (``accept_many_script``). Tasks whose messages may differ in
+more than that are published one by one (``publishing.is_regular``).
 """
 
 import base64
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -31,51 +29,41 @@ _BODY_START = "[[], "
 _encode = JSONEncoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class JobMessage:
-    """What is stored for one job when it is accepted."""
-
-    task_id: str
-    message: str
-    record: str
-    copy: str
-    eta: float
-
-
 class MessageTemplate:
-    """The messages of one task's jobs that are published with the same options, but for a time."""
+    """The messages of one task's jobs that are published with the same options and for the same time."""
 
     def __init__(
-        self, task: Task, params: Mapping[str, Any], facts: SubmissionFacts, options: Mapping[str, Any]
+        self,
+        task: Task,
+        params: Mapping[str, Any],
+        facts: SubmissionFacts,
+        options: Mapping[str, Any],
+        eta: datetime | None,
     ) -> None:
         """``params``: of any job of the task. Raises: what publishing that job would."""
         self._task_id, self._tag, self._body = (str(uuid4()) for _ in range(3))
         with messages_caught() as caught:
             publish_job(task, params, self._task_id, facts, **options)
         [(message, self.queue)] = caught
-        self.message = message
-        self._facts = facts
-        self._marks = re.compile(f"({self._task_id}|{self._tag}|{self._body})")
+        self.task = task.name
         self._end_of_body = payload_of(message).decode().removeprefix(_BODY_START + dumps(dict(params)))
         self._in_base64 = message["properties"].get("body_encoding", "base64") == "base64"
-        self._parts = self._taken_apart(eta=None)
+        headers = {**message["headers"], "eta": eta and eta.isoformat()}
+        properties = {**message["properties"], "delivery_tag": self._tag}
+        self.message = {**message, "body": self._body, "headers": headers, "properties": properties}
+        record = pending_meta(headers, facts, self.queue)
+        texts = (dumps(self.message), dumps(record), compacted(self.message, self.queue))
+        #: What the script is told of it, but for its queue: task, eta, message, record and copy.
+        self.arguments = (self.task, due_at(headers), *map(self._with_places, texts))
 
-    def job(self, task_id: str, params: Mapping[str, Any], eta: datetime | None) -> JobMessage:
-        """What is stored for the job of these params, which is to run at once or at a time."""
-        parts = self._parts if eta is None else self._taken_apart(eta.isoformat())
-        values = {self._body: self._encoded(params), self._task_id: task_id, self._tag: str(uuid4())}
-        message, record, copy = ("".join([values.get(part, part) for part in text]) for text in parts)
-        return JobMessage(task_id, message, record, copy, due_at({"eta": eta and eta.isoformat()}))
+    def values(self, params: Mapping[str, Any]) -> tuple[str, str]:
+        """What belongs to one job alone, beside its id: its message's body as the message has it, and its params."""
+        encoded = _encode(params)
+        body = f"{_BODY_START}{encoded}{self._end_of_body}"
+        return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1], encoded
 
-    def _encoded(self, params: Mapping[str, Any]) -> str:
-        body = f"{_BODY_START}{_encode(params)}{self._end_of_body}"
-        return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1]
-
-    def _taken_apart(self, eta: str | None) -> tuple[list[str], ...]:
-        """Message, record and copy, each as text between the marks, and the marks."""
-        headers = {**self.message["headers"], "eta": eta}
-        properties = {**self.message["properties"], "delivery_tag": self._tag}
-        message = {**self.message, "body": self._body, "headers": headers, "properties": properties}
-        record = pending_meta(headers, self._facts, self.queue)
-        texts = (dumps(message), dumps(record), compacted(message, self.queue))
-        return tuple(self._marks.split(text) for text in texts)
+    def _with_places(self, text: str) -> str:
+        """With a line for each place of a value, which JSON has none of: the value's name in the script."""
+        for mark, name in ((self._task_id, "id"), (self._tag, "tag"), (self._body, "body")):
+            text = text.replace(mark, f"\n{name}\n")
+        return text

@@ -128,19 +128,26 @@ class _Submission:
 
     def _fill(self, opened: Opened, facts: SubmissionFacts, outcomes: dict[int, Outcome]) -> None:
         """Accept what is not accepted yet, and complete ``outcomes``. Raises: ``UNAVAILABLE``."""
-        filling = BatchFilling(self._app, facts, opened.batch_id, opened.attempt)
         for place, task_id in opened.jobs.items():
             outcomes[place] = Outcome(task_id, JobState.PENDING)
-        for chunk in self._chunks(outcomes):
-            ids = {placed.place: placed.task_id for placed in chunk}
-            try:
-                for place, refusal in filling.accept(chunk):
-                    outcomes[place] = self._outcome(place, ids.pop(place), refusal)
-            except UNAVAILABLE:
-                away = self._describe(BrokerUnavailableError("The job queue did not answer in time."))
-                outcomes.update({place: Outcome(task_id, refusal=away) for place, task_id in ids.items()})
-                raise
-            self._turns()
+        ids: dict[int, str] = {}  # of those of whom nobody knows yet
+        try:
+            with BatchFilling(self._app, facts, opened.batch_id, opened.attempt) as filling:
+                for chunk in self._chunks(outcomes):
+                    ids |= {placed.place: placed.task_id for placed in chunk}
+                    self._note(filling.accept(chunk), ids, outcomes)
+                    self._turns()
+                self._note(filling.rest(), ids, outcomes)
+        except UNAVAILABLE:
+            away = self._describe(BrokerUnavailableError("The job queue did not answer in time."))
+            outcomes.update({place: Outcome(task_id, refusal=away) for place, task_id in ids.items()})
+            raise
+
+    def _note(
+        self, told: Iterable[tuple[int, Exception | None]], ids: dict[int, str], outcomes: dict[int, Outcome]
+    ) -> None:
+        for place, refusal in told:
+            outcomes[place] = self._outcome(place, ids.pop(place), refusal)
 
     def _chunks(self, settled: dict[int, Outcome]) -> Iterator[list[PlacedItem]]:
         chunk: list[PlacedItem] = []
