@@ -29,6 +29,7 @@ _STRICT = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=obj
 #: Finds the end of what JSON's grammar allows and this service does not.
 _LENIENT = json.JSONDecoder(parse_int=len)
 _SPACE = re.compile(r"[ \t\n\r]*")
+_COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ def read_batch(request: Request) -> BatchBody:
 
 def _read_lines(raw: bytes, body: BatchBody) -> None:
     """A first line with ``then`` and nothing else says what is to run in the end."""
-    turns, start, is_first = Turns(), 0, True
+    turns, start, is_first, longest = Turns(), 0, True, _longest_job()
     while start < len(raw):
         end = raw.find(b"\n", start)
         line = raw[start : len(raw) if end < 0 else end].strip(b" \t\r")
@@ -94,11 +95,15 @@ def _read_lines(raw: bytes, body: BatchBody) -> None:
             if is_first and isinstance(value, dict) and value.keys() == {"then"}:
                 body.then = _then(value["then"])
             else:
-                body.add(item_of(value))
+                body.add(item_of(value, longest))
         except (ValueError, RecursionError) as error:
             body.add(refused_item(_problem(error, "line"), line))
         is_first = False
         turns()
+
+
+def _longest_job() -> int:
+    return int(current_app.config["MAX_CONTENT_LENGTH"])
 
 
 def _check_depth(text: str) -> None:
@@ -160,11 +165,11 @@ class _Document:
             )
 
     def _read_jobs(self) -> None:
-        turns = Turns()
+        turns, longest = Turns(), _longest_job()
         for _ in self._parts("[", "]"):
             start = self._skip_space()
             try:
-                self._body.add(item_of(self._value()))
+                self._body.add(item_of(self._value(), longest))
             except (ValueError, RecursionError) as error:  # what breaks the grammar breaks it here as well
                 _, self._at = _LENIENT.raw_decode(self._text, start)
                 said = self._text[start : self._at].encode(errors="surrogatepass")
@@ -179,6 +184,10 @@ class _Document:
             return
         while True:
             yield
+            comma = _COMMA.match(self._text, self._at)
+            if comma is not None:
+                self._at = comma.end()
+                continue
             if self._next_is(closing):
                 self._at += 1
                 return

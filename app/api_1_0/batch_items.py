@@ -40,11 +40,17 @@ class BatchItemSchema(WishesSchema, ThenSchema):
 
 _item_schema = BatchItemSchema()
 
+#: One spelling of what was sent; as ``json.dumps``, which makes an encoder each time.
+_spelled = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode
 
-def item_of(value: Any) -> BatchItem | RefusedItem:
-    """A job as it was sent. Raises: ValueError for what JSON cannot carry (as ``json_body``)."""
-    said = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
-    if len(said) > current_app.config["MAX_CONTENT_LENGTH"]:
+
+def item_of(value: Any, longest: int) -> BatchItem | RefusedItem:
+    """A job as it was sent, of so many bytes at the most.
+
+    Raises: ValueError for what JSON cannot carry (as ``json_body``).
+    """
+    said = _spelled(value).encode()
+    if len(said) > longest:
         return refused_item(
             ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The job is larger than this service accepts."), said
         )

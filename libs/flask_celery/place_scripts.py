@@ -77,11 +77,11 @@ local function id_of(message)
   return id ~= '' and id or nil
 end
 
--- Wakes one idle worker. Bounded: a busy worker looks for itself, so more tokens wake nobody.
-local function wake(queue)
+-- Wakes one idle worker, or some. Bounded: a busy worker looks for itself, so more tokens wake nobody.
+local function wake(queue, some)
   local tokens = key('taskgate-wake-' .. queue)
   local count = redis.call('LLEN', tokens)
-  if count < 64 then redis.call('LPUSH', tokens, '1') end
+  for _ = 1, math.min(some or 1, 64 - count) do redis.call('LPUSH', tokens, '1') end
   -- Nobody may ever wait for them: the queue of a reply to inspect is used once.
   if count == 0 then redis.call('EXPIRE', tokens, 3600) end
 end

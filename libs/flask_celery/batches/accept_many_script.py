@@ -113,7 +113,7 @@ for _, some in pairs(waiting) do
     end
     redis.call('ZADD', order, unpack(ordered))
     redis.call('SADD', key('taskgate-lists'), list)
-    for _ = 1, math.min(#some.ids, 64) do wake(some.queue) end
+    wake(some.queue, #some.ids)
   else
     for _, place in ipairs(some.places) do
       taken[first + (place - 1) * 5] = false

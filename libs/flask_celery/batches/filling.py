@@ -108,13 +108,11 @@ class BatchFilling:
             yield from self._answered()
 
     def _goes_together(self, item: BatchItem) -> bool:
-        if (
-            self._records is None
-            or item.idempotency_key is not None
-            or not item.options.keys() <= {"eta", *_SAME_FOR_MANY}
-        ):
+        if self._records is None or item.idempotency_key is not None:
             return False
-        if not isinstance(item.options.get("queue", ""), str):
+        if item.options and not (
+            item.options.keys() <= {"eta", *_SAME_FOR_MANY} and isinstance(item.options.get("queue", ""), str)
+        ):
             return False
         if item.task not in self._is_regular:
             self._is_regular[item.task] = is_regular(self._app, self._app.tasks[item.task])

@@ -15,6 +15,7 @@ from libs.flask_celery.batches.errors import EmptyBatchError, InterruptedBatchEr
 from libs.flask_celery.batches.filling import BatchFilling, BatchItem, PlacedItem
 from libs.flask_celery.batches.outcomes import Describe, Outcome, describe_error
 from libs.flask_celery.batches.records import ThenJob
+from libs.flask_celery.batches.task_ids import new_task_ids
 from libs.flask_celery.batches.then import Then, then_message
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError, FlaskCeleryError
 from libs.flask_celery.facts import SubmissionFacts
@@ -151,11 +152,11 @@ class _Submission:
 
     def _chunks(self, settled: dict[int, Outcome]) -> Iterator[list[PlacedItem]]:
         chunk: list[PlacedItem] = []
-        size = 0
+        size, ids = 0, new_task_ids()
         for place, item in enumerate(self._items):
             if isinstance(item, Exception) or place in settled:
                 continue
-            chunk.append(PlacedItem(place, uuid(), item))
+            chunk.append(PlacedItem(place, next(ids), item))
             size += len(item.said)
             if len(chunk) == TOGETHER or size >= _TOGETHER_BYTES:
                 yield chunk
