@@ -12,14 +12,16 @@ from .tokens import stem
 
 # Weights in log-odds. Two rows taken at random are not one part; a rare identifier in both outweighs
 # everything but a contradiction, and a name alone is enough only when nearly all of it agrees.
-_PRIOR, _IDENTIFIER, _NAME = -4.5, 8.0, 5.0
-_SIBLING, _NEAR_MISS, _OTHER_IDENTIFIER = -3.5, -3.0, -2.5
-_MEASURE, _OTHER_NUMBER, _COLOUR, _MAKER, _MAKER_ABSENT = -2.0, -1.5, -1.5, -1.5, -0.7
-_PRICE_ALIKE, _PRICE_SLOPE, _PRICE_WORST = 0.5, -1.5, -2.0
+PRIOR, IDENTIFIER, NAME = -4.5, 8.0, 5.0
+_SIBLING, _NEAR_MISS, OTHER_IDENTIFIER = -3.5, -3.0, -2.5
+MEASURE, OTHER_NUMBER, COLOUR, MAKER, _MAKER_ABSENT = -2.0, -1.5, -1.5, -1.5, -0.7
+PRICE_ALIKE, PRICE_SLOPE, PRICE_WORST = 0.5, -1.5, -2.0
 # Prices within this many doublings (a quarter) are the same price at another source.
-_PRICE_FREE = 0.3
-_CONTAINED = 0.6
-_PIECES = 0.4
+PRICE_FREE = 0.3
+CONTAINED = 0.6
+PIECES = 0.4
+# However many identifiers agree, some doubt is left by each.
+SUREST = 0.97
 _NEAR = 0.6
 
 
@@ -45,7 +47,7 @@ def price_log_odds(left: float | None, right: float | None) -> float:
     if left is None or right is None or not (0 < left < inf and 0 < right < inf):
         return 0.0
     doublings = abs(log2(left) - log2(right))
-    return max(_PRICE_WORST, _PRICE_ALIKE + _PRICE_SLOPE * max(0.0, doublings - _PRICE_FREE))
+    return max(PRICE_WORST, PRICE_ALIKE + PRICE_SLOPE * max(0.0, doublings - PRICE_FREE))
 
 
 def weigh(left: Profile, right: Profile, table: Table, similarity: float) -> Evidence:
@@ -56,21 +58,21 @@ def weigh(left: Profile, right: Profile, table: Table, similarity: float) -> Evi
         name = similarity
     against, doubts, contained = _other_identifiers(left, right, table.strength, strongest)
     shared = max(shared, contained)
-    log_odds = _PRIOR + _IDENTIFIER * shared + _NAME * name + against
+    log_odds = PRIOR + IDENTIFIER * shared + NAME * name + against
     clashes = conflicting(left.measures, right.measures)
     if clashes:
-        log_odds += _MEASURE
+        log_odds += MEASURE
         doubts.append(f"other {clashes[0]}")
     if left.numbers - right.text and right.numbers - left.text:
-        log_odds += _OTHER_NUMBER * (1 - strongest)
+        log_odds += OTHER_NUMBER * (1 - strongest)
         if strongest < 0.5:
             doubts.append("other numbers")
     if left.colours and right.colours and not left.colours & right.colours:
-        log_odds += _COLOUR
+        log_odds += COLOUR
         doubts.append("other colour")
     maker = _maker(left, right)
     log_odds += maker
-    if maker == _MAKER:
+    if maker == MAKER:
         doubts.append("other manufacturer")
     price = price_log_odds(left.price, right.price)
     if price < -1:
@@ -86,20 +88,25 @@ def _shared_identifier(left: Profile, right: Profile, strength: dict[str, float]
     doubt, best, strongest = 1.0, "", 0.0
     for form in sorted(left.forms.keys() & right.forms.keys()):
         force = strength[form]
-        central = 0.0
-        # An identifier in passing (`fits X100`) is weak beside the one that names the row.
-        if form in left.named:
-            central = min(1.0, force / left.own_strength) if left.own_strength else 1.0
-        if form in right.named:
-            central = max(central, min(1.0, force / right.own_strength) if right.own_strength else 1.0)
+        central = max(centrality(form, left, force), centrality(form, right, force))
         found = left.forms[form] * right.forms[form] * force * central
         if max(left.forms[form], right.forms[form]) < COMPOUND:
             # Only pieces of identifiers meet, as they do in each family of parts.
-            found *= _PIECES
-        doubt *= 1 - min(found, 0.97)
+            found *= PIECES
+        doubt *= 1 - min(found, SUREST)
         if found > strongest:
             best, strongest = form, found
     return 1 - doubt, best, strongest
+
+
+def centrality(form: str, profile: Profile, force: float) -> float:
+    """How far a form of this strength is what names the row, 0..1.
+
+    An identifier in passing (`fits X100`) is weak beside the one that names the row.
+    """
+    if form not in profile.named:
+        return 0.0
+    return min(1.0, force / profile.own_strength) if profile.own_strength else 1.0
 
 
 def _name_agreement(left: Profile, right: Profile, weight: dict[str, float]) -> float:
@@ -121,7 +128,12 @@ def _may_be_misspelt(left: Profile, right: Profile, table: Table) -> bool:
 
 
 def _has_known(words: frozenset[str], table: Table) -> bool:
-    return any(not word.isalpha() or table.weight[word] <= table.known_weight for word in words)
+    return any(is_known(word, table) for word in words)
+
+
+def is_known(word: str, table: Table) -> bool:
+    """Whether a word is none that somebody may have misspelt: the table has it often, or it is no word."""
+    return not word.isalpha() or table.weight[word] <= table.known_weight
 
 
 def _other_identifiers(
@@ -134,14 +146,24 @@ def _other_identifiers(
     force = min(max(strength[identifier] for identifier in ours), max(strength[identifier] for identifier in theirs))
     if strongest > force / 2 and not _siblings(ours, theirs):
         return 0.0, [], 0.0
-    pairs = [(one, other) for one in ours for other in theirs]
-    if any(_contains(one, other) or _same_suffix(one, other) for one, other in pairs):
-        return 0.0, [], _CONTAINED
+    if _variants(ours, theirs):
+        return 0.0, [], CONTAINED
     if _siblings(ours, theirs):
         return _SIBLING, ["other variant"], 0.0
+    pairs = [(one, other) for one in ours for other in theirs]
     if max(Levenshtein.normalized_similarity(one, other) for one, other in pairs) >= _NEAR:
         return _NEAR_MISS, ["similar but other model number"], 0.0
-    return _OTHER_IDENTIFIER * (1 - strongest), ["other model number"], 0.0
+    return OTHER_IDENTIFIER * (1 - strongest), ["other model number"], 0.0
+
+
+def name_variants(left: Profile, right: Profile) -> bool:
+    """Whether one identifier that only `left` has and one that only `right` has are longer and shorter spellings."""
+    ours = [identifier for identifier in left.own if identifier not in right.forms]
+    return bool(ours) and _variants(ours, [identifier for identifier in right.own if identifier not in left.forms])
+
+
+def _variants(ours: list[str], theirs: list[str]) -> bool:
+    return any(_contains(one, other) or _same_suffix(one, other) for one in ours for other in theirs)
 
 
 def _siblings(ours: list[str], theirs: list[str]) -> bool:
@@ -169,9 +191,14 @@ def _contains(one: str, other: str) -> bool:
     return opens and (end == len(long) or long[end].isdigit() != short[-1].isdigit())
 
 
+def other_makers(one: str, other: str) -> bool:
+    """Whether two names of manufacturers, as folded, are those of two firms."""
+    return fuzz.token_set_ratio(one, other) < 60
+
+
 def _maker(left: Profile, right: Profile) -> float:
     if left.maker and right.maker:
-        return 0.0 if fuzz.token_set_ratio(left.maker, right.maker) >= 60 else _MAKER
+        return MAKER if other_makers(left.maker, right.maker) else 0.0
     if not left.maker and not right.maker:
         return 0.0
     named, other = (left, right) if left.maker else (right, left)

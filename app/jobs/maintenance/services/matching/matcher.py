@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from math import log
 
-from rapidfuzz import fuzz, process
+import numpy as np
+
+from app.jobs.maintenance.services.collector import cycles_uncollected
 
 from .blocking import candidate_pairs
 from .evidence import Evidence, price_log_odds, score_of, weigh
@@ -11,6 +13,7 @@ from .identical import Group, group_identical, pairs_between, pairs_within
 from .profiles import Table, profile_table
 from .records import Match, OnProgress, PartText
 from .resolution import Pair, resolve
+from .screening import Screen
 from .tokens import Tokens, tokenise
 
 DEFAULT_THRESHOLD = 0.5
@@ -46,6 +49,11 @@ def find_matches(
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
     least = 2 * log(threshold / (1 - threshold))
+    with cycles_uncollected():
+        return _find(parts, least, on_progress)
+
+
+def _find(parts: Sequence[PartText], least: float, on_progress: OnProgress) -> list[Match]:
     groups = group_identical(parts)
     table = profile_table(list(_read(groups, on_progress)), [group[0].price for group in groups])
     on_progress(_READ, _TOTAL, f"{len(groups)} different texts")
@@ -67,20 +75,15 @@ def _read(groups: Sequence[Group], on_progress: OnProgress) -> Iterator[Tokens]:
 def _compare(
     candidates: list[Pair], table: Table, lowest: float, on_progress: OnProgress
 ) -> Iterator[tuple[Pair, Evidence]]:
-    profiles = table.profiles
+    """The pairs that come to `lowest`, with the evidence on them."""
+    screen, profiles = Screen(table), table.profiles
     for start in range(0, len(candidates), _PAIRS_A_STEP):
         done = _BLOCKED + (_COMPARED - _BLOCKED) * start // len(candidates)
         on_progress(done, _TOTAL, f"comparing pair {start + 1} of {len(candidates)}")
-        batch = candidates[start : start + _PAIRS_A_STEP]
-        # Threads of rapidfuzz, not processes: a worker child of a task queue may not have children.
-        ratios = process.cpdist(
-            [profiles[left].name for left, _ in batch],
-            [profiles[right].name for _, right in batch],
-            scorer=fuzz.token_sort_ratio,
-            workers=-1,
-        )
-        for (left, right), ratio in zip(batch, ratios.tolist(), strict=True):
-            evidence = weigh(profiles[left], profiles[right], table, max(0.0, ratio / 50 - 1) * 0.95)
+        pairs = np.array(candidates[start : start + _PAIRS_A_STEP])
+        chosen, likeness = screen.promising(pairs[:, 0], pairs[:, 1], lowest)
+        for (left, right), similarity in zip(pairs[chosen].tolist(), likeness.tolist(), strict=True):
+            evidence = weigh(profiles[left], profiles[right], table, similarity)
             if evidence.log_odds >= lowest:
                 yield (left, right), evidence
 

@@ -78,11 +78,24 @@ def _split(folded: str) -> _Split:
     # A chunk is what stands between spaces, without its punctuation: `ps-lx350h` and `pslx350h` are one.
     split = _Split([], [], [], [])
     for chunk in folded.split():
-        if not chunk.isascii():
-            for run in _UNSPACED.findall(chunk):
-                split.words.extend([run] if len(run) == 1 else [run[i : i + 2] for i in range(len(run) - 1)])
-        for piece in _UNSPACED.sub(" ", chunk).split():
-            _take(_EDGES.sub("", piece), split)
+        piece = _split_chunk(chunk)
+        split.words.extend(piece.words)
+        split.chunks.extend(piece.chunks)
+        split.identifiers.extend(piece.identifiers)
+        split.parts.extend(piece.parts)
+    return split
+
+
+# Most of a catalogue's words come again and again.
+@lru_cache(maxsize=1 << 15)
+def _split_chunk(chunk: str) -> _Split:
+    split = _Split([], [], [], [])
+    if not chunk.isascii():
+        for run in _UNSPACED.findall(chunk):
+            split.words.extend([run] if len(run) == 1 else [run[i : i + 2] for i in range(len(run) - 1)])
+        chunk = _UNSPACED.sub(" ", chunk)
+    for piece in chunk.split():
+        _take(_EDGES.sub("", piece), split)
     return split
 
 
