@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Insert, Table, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from .driver_values import DriverValues
+from .parts_sql import BatchSql, DriverRow, PostgresqlBatch, SqliteBatch
 from .row import PartRow
 
+_BATCHES: dict[str, type[PostgresqlBatch | SqliteBatch]] = {"postgresql": PostgresqlBatch, "sqlite": SqliteBatch}
+_COLUMNS = ("code", "name", "description", "manufacturer", "price", "add_time", "updated_at")
 # Any number that no other advisory lock of this database uses.
 _IMPORT_LOCK = 7_020_250_117
 
@@ -39,13 +42,16 @@ class PartsTable:
         self._table = table
         self._now = now
         dialect = session.get_bind(clause=table).dialect
-        # SQLite keeps decimals as floats: what was written must be compared with what could be kept of it.
-        self._decimals_are_floats = dialect.name == "sqlite"
+        if dialect.name not in _BATCHES:
+            raise ValueError(f"parts can be brought into PostgreSQL or SQLite, not {dialect.name}")
         self._compared = tuple(name for name in columns if name not in ("code", "add_time"))
         written = (*self._compared, "add_time", "updated_at")
+        looked_up = (*self._compared, "add_time")
+        self._sql: BatchSql = _BATCHES[dialect.name](table, ("code", *looked_up), _COLUMNS, written)
+        self._values = DriverValues(table, dialect)
+        self._as_looked_up = itemgetter(*map(_COLUMNS.index, looked_up))
+        self._driver_now = self._values.written("add_time", now)
         c = table.c
-        self._select = select(c.code, *(c[name] for name in self._compared), c.add_time)
-        self._insert = _upsert(dialect.name, table, written)
         self._update = (
             update(table)
             .where(c.code == bindparam("key"))
@@ -58,51 +64,52 @@ class PartsTable:
 
     def apply(self, rows: Sequence[PartRow]) -> BatchOutcome:
         """Insert the new rows and update those that differ; of rows with one code the last stands."""
-        stored = self._stored({row.code for row in rows})
-        inserts: dict[str, PartRow] = {}
+        connection = self._session.connection(bind_arguments={"clause": self._table})
+        stored = {row[0]: row[1:] for row in self._sql.look_up(connection, {row.code for row in rows})}
+        inserts: dict[str, DriverRow] = {}
         updates: dict[str, PartRow] = {}
         inserted = updated = unchanged = 0
         for row in rows:
-            values, before = self._values(row), stored.get(row.code)
+            new, before = self._for_driver(row), stored.get(row.code)
+            looked_up = self._as_looked_up(new)
             if before is None:
                 inserted += 1
-                inserts[row.code] = row
-            elif before[0] == values and row.add_time in (None, before[1]):
+                inserts[row.code] = new
+            elif before == looked_up or self._same(before, looked_up, row.add_time):
                 unchanged += 1
                 continue
             else:
                 updated += 1
-                (inserts if row.code in inserts else updates)[row.code] = row
-            stored[row.code] = values, row.add_time or self._now
+                if row.code in inserts:
+                    inserts[row.code] = new
+                else:
+                    updates[row.code] = row
+            stored[row.code] = looked_up
         if inserts:
-            self._session.execute(self._insert, [self._full(row) for row in inserts.values()])
+            self._sql.upsert(connection, list(inserts.values()))
         if updates:
             self._session.execute(self._update, [self._changes(row) for row in updates.values()])
         return BatchOutcome(inserted, updated, unchanged)
 
-    def _stored(self, codes: set[str]) -> dict[str, tuple[tuple[object, ...], datetime]]:
-        found = self._session.execute(self._select.where(self._table.c.code.in_(codes)))
-        return {code: (tuple(values), _in_utc(add_time)) for code, *values, add_time in found}
-
-    def _values(self, row: PartRow) -> tuple[object, ...]:
-        return tuple(
-            self._as_stored(value) if isinstance(value, Decimal) else value
-            for value in [getattr(row, name) for name in self._compared]
+    def _for_driver(self, row: PartRow) -> DriverRow:
+        price, moment = row.price, row.add_time
+        return (
+            row.code,
+            row.name,
+            row.description,
+            row.manufacturer,
+            None if price is None else self._values.written("price", price),
+            self._driver_now if moment is None else self._values.written("add_time", moment),
+            self._driver_now,
         )
 
-    def _as_stored(self, price: Decimal) -> Decimal:
-        return Decimal(f"{float(price):.4f}") if self._decimals_are_floats else price
-
-    def _full(self, row: PartRow) -> dict[str, Any]:
-        return {
-            "code": row.code,
-            "name": row.name,
-            "description": row.description,
-            "manufacturer": row.manufacturer,
-            "price": row.price,
-            "add_time": row.add_time or self._now,
-            "updated_at": self._now,
-        }
+    def _same(self, before: DriverRow, new: DriverRow, add_time: datetime | None) -> bool:
+        """Whether the row as stored says the same as the new one, for all that the column can keep of it."""
+        read = self._values.read
+        names = zip(self._compared, before, new, strict=False)
+        if any(was != now_ and read(name, was) != read(name, now_) for name, was, now_ in names):
+            return False
+        return add_time is None or _in_utc(read("add_time", before[-1])) == add_time
 
     def _changes(self, row: PartRow) -> dict[str, Any]:
         changes: dict[str, Any] = {f"new_{name}": getattr(row, name) for name in self._compared}
@@ -111,20 +118,6 @@ class PartsTable:
             "new_add_time": row.add_time or self._now,
             "new_updated_at": self._now,
         }
-
-
-def _upsert(dialect: str, table: Table, written: Sequence[str]) -> Insert:
-    # A row that another transaction has put in since the batch was looked up is overwritten, not an error.
-    statement: postgresql.Insert | sqlite.Insert
-    if dialect == "postgresql":
-        statement = postgresql.insert(table)
-    elif dialect == "sqlite":
-        statement = sqlite.insert(table)
-    else:
-        raise ValueError(f"parts can be brought into PostgreSQL or SQLite, not {dialect}")
-    return statement.on_conflict_do_update(
-        index_elements=[table.c.code], set_={name: statement.excluded[name] for name in written}
-    )
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from datetime import time as clock_time
 from decimal import Decimal
+from typing import NamedTuple
 
 from .errors import RowError
 from .header import Columns
@@ -25,8 +25,7 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _SHEET_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 
 
-@dataclass(frozen=True, slots=True)
-class PartRow:
+class PartRow(NamedTuple):
     """A checked row: texts stripped and in NFC, `add_time` in UTC or None where the file does not say."""
 
     code: str
@@ -87,6 +86,9 @@ class RowParser:
 def _text(cell: object, column: str, limit: int) -> str:
     if isinstance(cell, str):
         text = cell.strip()
+        # Nearly all texts: nothing below could find fault with them or change them.
+        if text.isascii() and text.isprintable() and len(text) <= limit and text[:1] != "#":
+            return text
     elif isinstance(cell, (date, clock_time, timedelta)):
         # Spreadsheets turn a code such as 1-2 into a date; what was typed is gone, so no text would be right.
         raise RowError(
