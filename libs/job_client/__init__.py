@@ -9,6 +9,7 @@ from .async_client import AsyncJobClient
 from .async_jobs import AsyncJob
 from .batches import Batch
 from .client import JobClient
+from .environment import address_and_key
 from .errors import (
     AccessError,
     BusyError,
@@ -49,6 +50,7 @@ from .retrying import RetryPolicy
 __all__ = [
     # Clients
     "JobClient", "Job", "Batch", "AsyncJobClient", "AsyncJob", "AsyncBatch", "Options", "RetryPolicy",
+    "address_and_key",
     # What they are told
     "BatchOutcome", "BatchStatus", "Completed", "DeadLetter", "DeadLetterOutcome", "Failure", "JobFile", "JobState",
     "JobStatus", "LogLine", "Problem", "Progress", "Submission", "Task", "UploadedFile",

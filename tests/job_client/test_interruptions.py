@@ -16,6 +16,7 @@ from libs.job_client import (
     BusyError,
     JobClient,
     JobState,
+    LogEvent,
     Options,
     ResultTimeoutError,
     RetryPolicy,
@@ -60,6 +61,29 @@ def connections(api: ApiServer) -> int:
         for process in serving
         for one in process.net_connections("tcp")
     )
+
+
+def test_events_of_meanwhile_are_told_when_the_server_is_back(runs: JobRuns, api: ApiServer, key: str) -> None:
+    lines: list[str] = []
+    with JobClient(api.url, key) as client, ThreadPoolExecutor(1) as threads:
+        job = client.job(runs.publish("take_steps", 4, by="ann").id)
+
+        def follow() -> None:
+            lines.extend(event.line.message for event in job.events() if isinstance(event, LogEvent))
+
+        following = threads.submit(follow)
+        wait_until(lambda: connections(api) == 1, what="somebody who follows")
+        runs.say_go(job.task_id)
+        wait_until(lambda: [line.message for line in client.job(job.task_id).logs()] == ["step 1"])
+        api.kill()
+        for _ in range(3):
+            runs.say_go(job.task_id)
+        runs.ended(job.task_id)
+        again = runs.installation.start_api(api.port)
+        following.result(90)
+    again.stop()
+
+    assert lines == ["step 1", "step 2", "step 3", "step 4"]
 
 
 def test_waiting_and_following_outlive_a_killed_server(runs: JobRuns, api: ApiServer, key: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
 from libs.job_client import AsyncJobClient, Job, JobClient, RetryPolicy, Submission, UnreachableError
+from libs.job_client.completions import completed
+from libs.job_client.connection import connection
 from libs.job_client.event_text import EventText, Frame
-from libs.job_client.flow import Pause, Reply, Request
-from libs.job_client.model import JobState
+from libs.job_client.flow import Emit, Exchange, Pause, Reply, Request
+from libs.job_client.model import BatchOutcome, JobState, Problem
 from libs.job_client.retrying import retry_after_seconds
 from libs.job_client.sending import Terms, send
 
@@ -74,6 +78,7 @@ def test_the_key_is_nowhere_to_be_read(caplog: pytest.LogCaptureFixture) -> None
         submission = Submission("id", "task", JobState.PENDING, None, "tgj_secret-too")
         shown = [
             repr(client), str(client), repr(error.value), str(error.value), str(error.value.__cause__), caplog.text,
+            repr(connection("http://127.0.0.1:9", KEY, verify=True)),
             repr(AsyncJobClient("http://127.0.0.1:9", KEY)), repr(submission),
             repr(Job(client._driver, client._terms, "id", submission)), repr(vars(error.value)),
         ]  # fmt: skip
@@ -133,3 +138,33 @@ def test_redirects_take_the_key_nowhere() -> None:
     client.close()
 
     assert asked == ["http://here.example/api/1.0/tasks"]
+
+
+def poll_reply(etag: str, **states: int | None) -> Reply:
+    """Of jobs that have not ended (None), or are not there any more."""
+    entries = [
+        {"task_id": task_id, "state": "PENDING"} if status is None else {"task_id": task_id, "status": status}
+        for task_id, status in states.items()
+    ]
+    return Reply(200, {"etag": etag}, json.dumps({"results": entries}).encode())
+
+
+def test_what_has_ended_between_two_polls_is_not_waited_for() -> None:
+    """A held poll is answered when something changes: so each new set of jobs is looked at before it is held."""
+    flow = completed(
+        Terms("http://x", RetryPolicy()),
+        [BatchOutcome(n, task_id, JobState.PENDING, None) for n, task_id in enumerate("ab")],
+        timeout=None,
+    )
+
+    def asked(step: object) -> tuple[bool, str | None]:
+        assert isinstance(step, Exchange)
+        return "wait" in dict(step.request.query), step.request.headers.get("If-None-Match")
+
+    assert asked(next(flow)) == (False, None)
+    assert isinstance(flow.send(poll_reply("1", a=None, b=None)), Pause)
+    assert asked(flow.send(None)) == (True, "1")
+    told = flow.send(poll_reply("2", a=410, b=None))
+    assert isinstance(told, Emit)
+    assert told.value.problem == Problem(410, "")
+    assert asked(flow.send(None)) == (False, None)
