@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from libs.job_commands import LocalServer
 
-_COMMANDS = ("keys", "openapi", "up")
+_COMMANDS = ("doctor", "keys", "openapi", "up")
 
 
 class Commands(FlaskGroup):
