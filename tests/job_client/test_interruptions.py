@@ -15,6 +15,7 @@ from libs.job_client import (
     AsyncJobClient,
     BusyError,
     JobClient,
+    JobEvent,
     JobState,
     LogEvent,
     Options,
@@ -64,15 +65,12 @@ def connections(api: ApiServer) -> int:
 
 
 def test_events_of_meanwhile_are_told_when_the_server_is_back(runs: JobRuns, api: ApiServer, key: str) -> None:
-    lines: list[str] = []
+    events: list[JobEvent] = []
     with JobClient(api.url, key) as client, ThreadPoolExecutor(1) as threads:
         job = client.job(runs.publish("take_steps", 4, by="ann").id)
 
-        def follow() -> None:
-            lines.extend(event.line.message for event in job.events() if isinstance(event, LogEvent))
-
-        following = threads.submit(follow)
-        wait_until(lambda: connections(api) == 1, what="somebody who follows")
+        following = threads.submit(lambda: events.extend(job.events()))  # one after the other, as they come
+        wait_until(lambda: events, what="the present state")
         runs.say_go(job.task_id)
         wait_until(lambda: [line.message for line in client.job(job.task_id).logs()] == ["step 1"])
         api.kill()
@@ -83,6 +81,7 @@ def test_events_of_meanwhile_are_told_when_the_server_is_back(runs: JobRuns, api
         following.result(90)
     again.stop()
 
+    lines = [event.line.message for event in events if isinstance(event, LogEvent)]
     assert lines == ["step 1", "step 2", "step 3", "step 4"]
 
 
