@@ -24,7 +24,7 @@ class Order(Schema):
 
 class Node(Schema):
     name = fields.String()
-    children = fields.List(fields.Nested(lambda: Node()))
+    children = fields.List(fields.Nested(lambda: Node()))  # noqa: PLW0108 - Node is known later
 
 
 def test_nested_schemas_stand_in_their_places() -> None:
