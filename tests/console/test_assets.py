@@ -140,3 +140,22 @@ def test_a_module_is_of_a_readable_size_and_says_what_it_is(path: object) -> Non
     assert source.startswith(("/**", "//", "/*")), "it says nothing of what it is"
     assert not re.search(r"\b(eval|Function)\(|innerHTML|document\.write|https?://(?!www\.w3\.org)", source)
     assert not re.search(r"(local|session)Storage\.setItem\([^)]*\bkey\b", source)
+
+
+def test_every_text_is_there_in_chinese_and_none_besides() -> None:
+    sources = [(STATIC / path).read_text() for path in OURS if path.suffix == ".js" and path.name != "zh.js"]
+    literal = r"'((?:[^'\\]|\\.)*)'"
+    said = {text for source in sources for text in re.findall(rf"(?<![\w.])t\({literal}", source)}
+    for source in sources:
+        for call in re.findall(r"\bcounted\(((?:(?!counted\().)*)", source):
+            said |= set(re.findall(literal, call)[:2])
+    chinese = (STATIC / "core" / "zh.js").read_text()
+    entries = re.findall(rf"^  (?:{literal}|(\w+)): {literal},$", chinese, re.MULTILINE)
+    translated = {quoted or bare: text for quoted, bare, text in entries}
+
+    assert len(said) > 150
+    assert said - translated.keys() == set()
+    assert translated.keys() - said == set()
+    for text, other in translated.items():
+        # What is put in must be put in there too.
+        assert set(re.findall(r"\{\w+\}", other)) == set(re.findall(r"\{\w+\}", text)), text

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
 
 
+#: Pools by the names of their modules, where ``-P`` has another one.
+_POOLS = {"thread": "threads"}
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerFigures:
     """Of one worker. A stock Celery's worker answers as well."""
@@ -35,11 +39,12 @@ def _of(
     celery_app: "FlaskCelery", name: str, stats: Mapping[str, Any], queues: list[Mapping[str, Any]]
 ) -> WorkerFigures:
     pool = stats.get("pool") or {}
+    implementation = str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2]
     named = sorted({celery_app.queue_names.logical(str(queue["name"])) for queue in queues})
     return WorkerFigures(
         name=name,
         queues=tuple(named),
-        pool=str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2],
+        pool=_POOLS.get(implementation, implementation),
         concurrency=int(pool.get("max-concurrency") or 1),
         uptime=int(stats.get("uptime") or 0),
         taken=sum((stats.get("total") or {}).values()),
