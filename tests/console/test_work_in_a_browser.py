@@ -269,7 +269,7 @@ def test_dead_letters_are_run_again_one_or_many(console: Console, place: Furnish
     page.get_by_label(f"Choose {place.jobs['failed 1']}").check()
     page.get_by_role("button", name="Run 2 again").click()
     expect(page.get_by_text("2 jobs run again.")).to_be_visible(timeout=30_000)
-    for name in ("failed 0", "failed 1"):  # not of the task of which there is one at a time
+    for name in ("failed 0", "failed 1"):  # bob's and carl's: each owner has one at a time
         place.ended(place.api.get(f"/results/{place.jobs[name]}").json()["retried_as"])
     page.get_by_label(f"Choose {place.jobs['failed 2']}").check()
     page.get_by_role("button", name="Put aside").click()
