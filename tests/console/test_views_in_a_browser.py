@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from app.api_keys import Scope
 from tests.console.furnished import DESKTOP, PHONE, Console, Furnished
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 WAYS: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": DESKTOP},
@@ -67,11 +67,10 @@ def test_the_pages_policy_stops_what_is_foreign(console: Console) -> None:
     foreign = {
         "HTML of a string": "document.body.insertAdjacentHTML('beforeend', '<img src=x>')",
         "a script of a string": "document.body.append(Object.assign(document.createElement('script'), {text: '1'}))",
-        "code of a string": "new Function('return 1')()",
     }
     for what, code in foreign.items():
         tried = f"() => {{ try {{ {code}; return 'done' }} catch (error) {{ return error.name }} }}"
-        assert console.page.evaluate(tried) in ("TypeError", "EvalError"), what
+        assert console.page.evaluate(tried) == "TypeError", what
 
 
 def test_what_is_loaded_comes_from_here_and_is_not_loaded_twice(

@@ -46,6 +46,7 @@ export function JobForm({ task }) {
       const job = await submit(task.name, sent(task.params, values, true), sent({ type: 'object', ...options }, wishes, true))
       if (job) return go(link('jobs', job.task_id))
       toast(t('Kept here. It is sent once the connection is back.'), { kind: 'info' })
+      setValues(held(task.params)) // or a second press would be a second job
     } catch (error) {
       show(error.errors || {}, error.message)
     }
