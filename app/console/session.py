@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, json, request
+from flask import Response, current_app, g, json, request
 from marshmallow import Schema, fields, validate
 
 from app.api_1_0.json_body import load_body
@@ -49,6 +49,7 @@ def sign_in() -> Response:
     before = session_of_request()
     if before is not None:
         sessions.close(before)
+    g.principal, g.key_id = principal.name, principal.key_id  # for the access log, and as a use of the key
     response = _answer(_described(principal))
     set_cookie(response, sessions.open(principal.key_id), sessions.ttl)
     return response
