@@ -118,6 +118,7 @@ class Config:
     file_sweep_interval: float = _setting("float", 600.0, validate=Range(0.1, 86_400))
     api_processes: int = _setting("int", 1, validate=Range(1))
     worker_concurrency: int = _setting("int", os.cpu_count() or 2, validate=Range(1))
+    worker_heartbeat_file: str = _setting("str", "")
     log_level: str = _setting("str", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
     deployment: str = _setting("str", "", validate=_DEPLOYMENT)
     strict_redis: bool = _setting("bool", False)

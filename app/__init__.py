@@ -88,6 +88,7 @@ def create_app(config: Config | None = None) -> Flask:
             result_limit=config.result_limit,
             deployment=config.deployment,
             strict_redis=config.strict_redis,
+            heartbeat_file=config.worker_heartbeat_file,
             terms=SubmissionTerms(
                 queue_limit=config.queue_limit,
                 owner_limit=config.owner_limit,

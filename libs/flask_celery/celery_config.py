@@ -51,6 +51,7 @@ class CelerySettings:
     result_expires: int = 86_400  # seconds
     default_queue: str = "default"
     deployment: str = ""  # keeps what shares a broker apart; empty for the only one
+    heartbeat_file: str = ""  # that a worker touches while it is well; empty for none
     strict_redis: bool = False  # workers refuse a Redis that may lose jobs, instead of warning
     result_limit: int = 16 * 1024**2  # bytes of a result's JSON
     terms: SubmissionTerms = field(default_factory=SubmissionTerms)  # of jobs that clients submit

@@ -28,6 +28,7 @@ from libs.flask_celery.reconciler import Reconciler
 from libs.flask_celery.redis_checks import RedisCheck
 from libs.flask_celery.schedules.redbeat_place import RedBeatPlace
 from libs.flask_celery.shutdown import SoftShutdown
+from libs.flask_celery.sign_of_life import SignOfLife
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.terminate import Terminator
 
@@ -41,6 +42,7 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
     def __init__(self, flask_app: Flask, settings: CelerySettings, **options: Any) -> None:
         self.flask_app = flask_app
         self.strict_redis = settings.strict_redis
+        self.heartbeat_file = settings.heartbeat_file
         self.serves_clients = settings.role is Role.API
         self.terms = settings.terms
         self.telling = TellingSettings()  # the application may put its own there
@@ -98,7 +100,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     celery_app.set_default()
     if settings.role is Role.WORKER:
         celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, DeadlineKeeper, RedisCheck, Reconciler, Terminator}
-        celery_app.steps["worker"] |= {SoftShutdown, FileSweeper}
+        celery_app.steps["worker"] |= {SoftShutdown, FileSweeper, SignOfLife}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app
