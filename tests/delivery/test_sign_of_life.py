@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,9 @@ def test_the_file_grows_old_while_the_event_loop_hangs_and_is_fresh_again_after_
     wait_until(lambda: age(heartbeat) < 5, timeout=60)
 
 
+@pytest.mark.parametrize("how", ["stopped", "silent"])
 def test_a_worker_that_runs_a_long_job_or_waits_for_redis_is_well(
+    how: str,
     heartbeat: Path,
     celery_app: Celery,
     counting_worker: Callable[..., Worker],
@@ -64,10 +67,13 @@ def test_a_worker_that_runs_a_long_job_or_waits_for_redis_is_well(
     wait_until(lambda: marks.starts("long") == 1, timeout=30)
     wait_until(touched_after(heartbeat, 6), timeout=60)
 
-    redis_server.stop()
+    if how == "stopped":
+        redis_server.stop()
+    else:  # it takes connections and says nothing, and the worker's loop waits in a read
+        redis_server.process.send_signal(signal.SIGSTOP)
     try:
-        wait_until(touched_after(heartbeat, 11), timeout=60)
+        wait_until(touched_after(heartbeat, 21), timeout=90)
     finally:
-        redis_server.start()
+        redis_server.process.send_signal(signal.SIGCONT) if redis_server.process else redis_server.start()
     (tmp_path / "go").touch()
     wait_until(touched_after(heartbeat, 1), timeout=60)
