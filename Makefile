@@ -27,11 +27,18 @@ chaos: $(VENV)/.dev ## kill and freeze everything while jobs run: make chaos [SE
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(GAPS),--gaps $(GAPS)) $(if $(WITHOUT),--without $(WITHOUT))
 
-lint: $(VENV)/.dev ## check style, types and who imports whom
+lint: $(VENV)/.dev ## check style, types, who imports whom, and what is in deploy/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint --failure-threshold info deploy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/secret.example.yaml \
+	  $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/app/*.yaml deploy/kubernetes/migrate/*.yaml))
+	$(BIN)/check-jsonschema --schemafile deploy/kubernetes/keda.schema.json \
+	  $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/scaling/*.yaml))
+	deploy/systemd/verify.sh $(BIN)
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
