@@ -107,7 +107,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.extensions["job_watch"] = WatchHub(celery_app, config.waiters)
     app.extensions["shown_jobs"] = api_1_0.ShownJobs(config.result_memory)
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
-    metrics.init_app(app, app.extensions["job_watch"])
+    metrics.init_app(app, app.extensions["job_watch"], most=config.waiters)
     rate_limits.init_app(app, config)
     console.init_app(app, config)
     app.register_blueprint(api_1_0.make_blueprint())

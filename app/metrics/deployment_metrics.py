@@ -1,13 +1,13 @@
 """The figures of the whole deployment as Prometheus reads them: the same whichever process is asked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from libs.flask_celery import BUCKETS, BrokerFigures, Counts, Figures
+from libs.flask_celery import BUCKETS, BrokerFigures, Counts, Figures, TaskTimes, WorkerSign
 
 _BOUNDS = [*(f"{bound / 1000:g}" for bound in BUCKETS), "+Inf"]
 
@@ -33,6 +33,8 @@ class DeploymentMetrics(Collector):
         )
         yield _gauge("taskgate_dead_letters", "Failed jobs that can be run again or dropped.", figures.failed)
         yield _gauge("taskgate_webhook_owners_due", "Principals to whom webhooks are owed.", figures.webhooks_owed)
+        yield _gauge("taskgate_beat_up", "Whether a beat looks after the schedules: 1 or 0.", figures.beat_leads)
+        yield from _of_workers(figures.workers)
         if figures.broker is not None:
             yield from _of_broker(figures.broker)
 
@@ -46,12 +48,41 @@ def _of_counts(counts: Counts) -> Iterator[Metric]:
     for (task, state), count in sorted(counts.ended.items()):
         ended.add_metric([task, state], count)
     yield ended
-    runs = HistogramMetricFamily(
-        "taskgate_job_run_seconds", "Seconds that the last run of a job took.", labels=["task"]
+    runs = CounterMetricFamily(
+        "taskgate_job_runs", "Runs of jobs, by how they ended; a job may have several.", labels=["task", "outcome"]
     )
-    for task, times in sorted(counts.runs.items()):
-        runs.add_metric([task], list(zip(_BOUNDS, accumulate(times.by_bucket), strict=True)), times.seconds)
+    for (task, outcome), count in sorted(counts.outcomes.items()):
+        runs.add_metric([task, outcome], count)
     yield runs
+    yield _histogram("taskgate_job_run_seconds", "Seconds that the last run of a job took.", counts.runs)
+    yield _histogram("taskgate_job_wait_seconds", "Seconds from when a job could run until it began.", counts.waits)
+
+
+def _of_workers(workers: Mapping[str, WorkerSign]) -> Iterator[Metric]:
+    yield _gauge("taskgate_workers", "Workers that live.", len(workers))
+    slots = GaugeMetricFamily("taskgate_worker_slots", "Jobs that a worker can run at once.", labels=["worker"])
+    running = GaugeMetricFamily("taskgate_worker_running_jobs", "Jobs that a worker runs.", labels=["worker"])
+    memory = GaugeMetricFamily(
+        "taskgate_worker_resident_memory_bytes", "Memory of a worker's processes together.", labels=["worker"]
+    )
+    cpu = CounterMetricFamily(
+        "taskgate_worker_cpu_seconds", "Processor time of a worker's processes together.", labels=["worker"]
+    )
+    of_queues: dict[str, int] = {}
+    for name, sign in sorted(workers.items()):
+        slots.add_metric([name], sign.slots)
+        running.add_metric([name], sign.running)
+        memory.add_metric([name], sign.memory)
+        cpu.add_metric([name], sign.cpu)
+        for queue in sign.queues:
+            of_queues[queue] = of_queues.get(queue, 0) + sign.slots
+    yield from (slots, running, memory, cpu)
+    taken = GaugeMetricFamily(
+        "taskgate_queue_slots", "Slots of the workers that take jobs from a queue.", labels=["queue"]
+    )
+    for queue, count in sorted(of_queues.items()):
+        taken.add_metric([queue], count)
+    yield taken
 
 
 def _of_broker(broker: BrokerFigures) -> Iterator[Metric]:
@@ -72,6 +103,14 @@ def _of_broker(broker: BrokerFigures) -> Iterator[Metric]:
         "taskgate_rate_limited_jobs", "Jobs that wait for a turn of a rate limit of all workers.", broker.in_line
     )
     yield _gauge("taskgate_quarantined_jobs", "Jobs that wait for a worker that knows them.", broker.quarantined)
+    yield _gauge("taskgate_unreadable_messages", "Messages that no worker can run.", broker.unreadable)
+
+
+def _histogram(name: str, text: str, by_task: Mapping[str, TaskTimes]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=["task"])
+    for task, times in sorted(by_task.items()):
+        family.add_metric([task], list(zip(_BOUNDS, accumulate(times.by_bucket), strict=True)), times.seconds)
+    return family
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -43,6 +43,12 @@ class HttpMetrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self.held_limit = Gauge(
+            "taskgate_http_held_requests_limit",
+            "Requests that can be held at once.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
 
     def registry(self) -> CollectorRegistry:
         """Of all processes together, when gunicorn has several or may; else of this one."""
@@ -54,10 +60,11 @@ class HttpMetrics:
         return together
 
 
-def init_app(app: Flask, hub: WatchHub) -> None:
-    """Count the requests of ``app`` and those that ``hub`` holds."""
+def init_app(app: Flask, hub: WatchHub, *, most: int) -> None:
+    """Count the requests of ``app`` and those that ``hub`` holds, ``most`` of them at once."""
     metrics = app.extensions["http_metrics"] = HttpMetrics()
     hub.on_change = metrics.held.set
+    metrics.held_limit.set(most)
 
     known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

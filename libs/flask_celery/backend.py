@@ -22,6 +22,7 @@ from libs.flask_celery.accept_script import OVERTAKEN
 from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.batches.records import BatchRecords
+from libs.flask_celery.figures.timing import timed
 from libs.flask_celery.gated_client import GatedRedis
 from libs.flask_celery.history.history import JobHistory
 from libs.flask_celery.history.telling import TellingSettings, told_of_progress, told_of_state
@@ -179,6 +180,7 @@ class JobBackendMixin(LedgerMixin):
             raise BackendStoreError("What is said of the job is too large to store.", state=state, task_id=task_id)
         ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
         publication, fence = position_of(request)
+        told = told_of_state(state, meta), told_of_progress(progress)
         arguments = [
             *(
                 task_id,
@@ -190,7 +192,7 @@ class JobBackendMixin(LedgerMixin):
                 meta.get("owner") or "",
                 meta.get("name") or "",
             ),
-            *(publication, fence, _run_time(meta), told_of_state(state, meta), told_of_progress(progress)),
+            *(publication, fence, timed(state, meta, request), *told),
         ]
         outcome, cancel, before, due = self.ensure(
             self.run_record_script, (STORE, task_id, arguments), **retry_policy
@@ -232,10 +234,6 @@ class JobBackendMixin(LedgerMixin):
             ttl = self.failure_expires if state == states.FAILURE else self.expires
             meta["expires_at"] = now_ms() + ttl * 1000 if ttl else None
         return meta
-
-
-def _run_time(meta: Mapping[str, Any]) -> int | str:
-    return max(now_ms() - meta["started_at"], 0) if meta.get("started_at") and meta.get("name") else ""
 
 
 def _runs_in_worker(request: Any) -> bool:

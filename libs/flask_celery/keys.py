@@ -26,6 +26,8 @@ key, after the prefix                    type    holds
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
 ``taskgate-counts``                      hash    what has been counted since the first job
                                                  (``figures.counting``)
+``taskgate-workers``                     hash    what each worker says of itself, and when it last did:
+``taskgate-workers-seen``                zset    ``figures.worker_signs``
 ``taskgate-webhooks-due``                set     owners to whom webhooks are owed
 ``taskgate-webhooks-due-<owner>``        zset    their ended jobs, by the time of the end (ms); the
                                                  application takes them from there

@@ -8,8 +8,8 @@ STORED = b"STORED"
 #: Stores a state unless the job is final already, or the run that says it has been overtaken.
 #: KEYS: meta, ledger. ARGV: 1 task id, 2 record, 3 state, 4 ttl (s), 5 keep (ms), 6 now (ms), 7 owner, 8 task,
 #: 9 the run's publication or '' for a word from outside of a run, 10 its fence (0: its broker gives none),
-#: 11 how long the run has taken (ms), or '', 12 what is told of the state, JSON, 13 what is told of progress, or '',
-#: prefix.
+#: 11 how long the run has taken (ms), or with STARTED how long the job has waited, or '', 12 what is told of the
+#: state, JSON, 13 what is told of progress, or '', prefix.
 #: Returns {'STORED' | 'FINAL' | 'OVERTAKEN', the ledger's cancel request or '', the state before or '', the batch
 #: whose `then` is to be submitted now or ''}.
 STORE = (
@@ -39,7 +39,7 @@ end
 local due = ''
 if final[state] then
   local took, times = tonumber(ARGV[11]), prefix .. 'taskgate-run-times'
-  if took then count_run(ARGV[8], took) end
+  if took then count_run(ARGV[8], took, state) end
   if state == 'SUCCESS' and took then
     local mean = tonumber(redis.call('HGET', times, ARGV[8]) or took)
     redis.call('HSET', times, ARGV[8], whole(mean + (took - mean) / 5))
@@ -51,7 +51,10 @@ else
   redis.call('HSET', ledger, 'state', state)
   if publication then has_started(task_id) end
   if publication and publication > newest then redis.call('HSET', ledger, 'publication', publication) end
-  if state == 'STARTED' and (fence == 0 or fence > latest) then redis.call('HINCRBY', ledger, 'runs', 1) end
+  if state == 'STARTED' and (fence == 0 or fence > latest) then
+    count_begin(ARGV[8], before, redis.call('HINCRBY', ledger, 'runs', 1), tonumber(ARGV[11]))
+  end
+  if state == 'RETRY' and tonumber(ARGV[11]) then count_run(ARGV[8], 0, state) end
   if fence > latest then redis.call('HSET', ledger, 'fence', whole(fence)) end
   if ARGV[13] == '' or before ~= state then tell(task_id, 'state', now, ARGV[12]) end
   if ARGV[13] ~= '' then tell(task_id, 'progress', now, ARGV[13]) end

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 from celery import states
+from celery.app.task import Context
 from flask import Flask, g
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,7 +18,9 @@ from redis import Redis
 
 from app.api_keys import Scope
 from app.jobs.queues import COMPUTE
-from libs.flask_celery import BUCKETS, BatchItem, FlaskCelery, read_figures, submit, submit_many
+from libs.flask_celery import BUCKETS, BatchItem, FlaskCelery, WorkerSign, read_figures, submit, submit_many
+from libs.flask_celery.figures import worker_signs
+from libs.flask_celery.schedules.schedules import ScheduleKeys
 from tests.conftest import RedisServer
 from tests.installation import API, assert_problem, bearer
 
@@ -59,7 +66,7 @@ def end(celery_app: FlaskCelery, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
         backend = celery_app.backend
         result = backend.prepare_exception(ValueError("told to fail")) if state == states.FAILURE else 3
         with monkeypatch.context() as patch:
-            patch.setattr("libs.flask_celery.backend._run_time", lambda _: took)
+            patch.setattr("libs.flask_celery.backend.timed", lambda *_: took)
             assert backend.store_state(task_id, result, state)
 
     return end
@@ -135,6 +142,49 @@ def test_queues_tell_how_many_wait_and_for_how_long(
     assert 0 <= (of(found, "oldest_unfinished_job_seconds") or 0) < 30
 
 
+def test_workers_are_told_by_their_signs_and_those_that_are_gone_are_not(
+    celery_app: FlaskCelery, scrape: Callable[[], Samples]
+) -> None:
+    backend = celery_app.backend
+    for name, slots, queues in (
+        ("a@one", 2, ("default", COMPUTE)),
+        ("b@two", 4, (COMPUTE,)),
+        ("c@gone", 8, (COMPUTE,)),
+    ):
+        sign = WorkerSign(slots=slots, running=1, queues=queues, memory=1_000, cpu=2.5)
+        worker = SimpleNamespace(app=celery_app, hostname=name)
+        worker_signs.give(worker, json.dumps(asdict(sign)))
+    backend.client.zincrby(f"{backend.keys.prefix}{worker_signs.SEEN}", -60, "c@gone")
+
+    found = scrape()
+
+    assert of(found, "workers") == 2
+    assert [of(found, f"worker_{name}", worker="a@one") for name in ("slots", "running_jobs")] == [2, 1]
+    assert of(found, "worker_resident_memory_bytes", worker="b@two") == 1_000
+    assert of(found, "worker_cpu_seconds_total", worker="b@two") == 2.5
+    assert of(found, "worker_slots", worker="c@gone") is None
+    assert [of(found, "queue_slots", queue=queue) for queue in ("default", COMPUTE)] == [2, 6]
+
+
+def test_waits_and_the_lead_of_beat_are_told(
+    app: Flask, celery_app: FlaskCelery, scrape: Callable[[], Samples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        task_id = submit(celery_app, ADDS, {"a": 1, "b": 2}).task_id
+    request = Context(id=task_id, task=ADDS, taskgate={"submitted_at": time.time_ns() // 1_000_000 - 40_000})
+    backend = celery_app.backend
+    assert backend.store_state(task_id, None, states.STARTED, request=request)
+    before = scrape()
+    backend.client.set(ScheduleKeys(backend.keys.prefix).lock, "a beat")
+
+    found = scrape()
+
+    bucket = {le: of(found, "job_wait_seconds_bucket", task=ADDS, le=le) for le in ("30", "60")}
+    assert bucket == {"30": 0, "60": 1}
+    assert 40 <= (of(found, "job_wait_seconds_sum", task=ADDS) or 0) < 60
+    assert (of(before, "beat_up"), of(found, "beat_up")) == (0, 1)
+
+
 def test_requests_are_counted_by_route_and_never_by_what_a_client_makes_up(
     client: FlaskClient, scrape: Callable[[], Samples]
 ) -> None:
@@ -150,7 +200,7 @@ def test_requests_are_counted_by_route_and_never_by_what_a_client_makes_up(
     assert of(found, "http_request_seconds_count", route=route) == 2
     assert of(found, "http_requests_total", route="none", method="", status="404") == 2
     assert not [labels for _, labels in found if any("made" in value.lower() for _, value in labels)]
-    assert of(found, "http_held_requests") == 0
+    assert (of(found, "http_held_requests"), of(found, "http_held_requests_limit")) == (0, 4_000)
 
 
 def test_without_redis_that_is_told_with_what_the_process_knows(

@@ -7,6 +7,8 @@ message of its own. One hash holds them, for as long as Redis keeps anything:
 * ``ended\n<state>\n<task>``: jobs that ended in a state.
 * ``ran\n<bucket>\n<task>``: runs that ended and took no longer than a bucket's ms and longer than the one's before.
 * ``took\n<task>``: ms that those runs took together.
+* ``waits\n<bucket>\n<task>``, ``waited\n<task>``: likewise of the time from when a job could run until it began.
+* ``run\n<outcome>\n<task>``: runs by how they ended, of which a job may have several.
 
 What ends in the hands of a stock worker is not counted: that writes Celery's fields alone.
 """
@@ -19,6 +21,13 @@ from dataclasses import dataclass, field
 BUCKETS = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000, 7_200_000)
 _LONGER = "longer"
 
+#: Whose names have something before the task's.
+_BY_TASK_AND_MORE = ("ended", "ran", "waits", "run")
+
+#: The outcome of a run of which nothing was heard before the next one of the job began: its worker was killed or
+#: stopped, or cut off.
+LOST = "LOST"
+
 #: For the scripts that store how jobs end.
 COUNTING = f"""
 local counts = prefix .. 'taskgate-counts'
@@ -27,20 +36,34 @@ local function count_end(task, state)
   redis.call('HINCRBY', counts, 'ended\\n' .. state .. '\\n' .. task, 1)
 end
 
-local function count_run(task, took)
+local function count_time(by_bucket, together, task, ms)
   local bucket = '{_LONGER}'
   for _, bound in ipairs({{{", ".join(map(str, BUCKETS))}}}) do
-    if took <= bound then bucket = whole(bound) break end
+    if ms <= bound then bucket = whole(bound) break end
   end
-  redis.call('HINCRBY', counts, 'ran\\n' .. bucket .. '\\n' .. task, 1)
-  redis.call('HINCRBY', counts, 'took\\n' .. task, whole(took))
+  redis.call('HINCRBY', counts, by_bucket .. '\\n' .. bucket .. '\\n' .. task, 1)
+  redis.call('HINCRBY', counts, together .. '\\n' .. task, whole(ms))
+end
+
+local function count_run(task, took, outcome)
+  redis.call('HINCRBY', counts, 'run\\n' .. outcome .. '\\n' .. task, 1)
+  if outcome ~= 'RETRY' then count_time('ran', 'took', task, took) end
+end
+
+-- The so-manieth run of a job begins, which was in this state and has waited so many ms (nil: nobody knows).
+local function count_begin(task, state, runs, waited)
+  if runs > 1 and state ~= 'RETRY' then
+    redis.call('HINCRBY', counts, 'run\\n{LOST}\\n' .. task, 1)
+  elseif runs == 1 and waited then
+    count_time('waits', 'waited', task, waited)
+  end
 end
 """
 
 
 @dataclass(frozen=True, slots=True)
-class RunLengths:
-    """How long a task's runs took: how many by bucket, in the order of ``BUCKETS`` with the longer ones last."""
+class TaskTimes:
+    """How long something of a task took: how often by bucket, in the order of ``BUCKETS``, what is longer last."""
 
     by_bucket: tuple[int, ...]
     seconds: float  # of all together
@@ -52,29 +75,28 @@ class Counts:
 
     accepted: Mapping[str, int] = field(default_factory=dict)
     ended: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by task and state
-    runs: Mapping[str, RunLengths] = field(default_factory=dict)
+    runs: Mapping[str, TaskTimes] = field(default_factory=dict)
+    waits: Mapping[str, TaskTimes] = field(default_factory=dict)
+    outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)  # of runs, by task and outcome
 
 
 def read_counts(kept: Mapping[bytes, bytes]) -> Counts:
     """What the hash holds."""
-    accepted: dict[str, int] = {}
-    ended: dict[tuple[str, str], int] = {}
-    ran: dict[str, dict[str, int]] = defaultdict(dict)
-    took: dict[str, int] = {}
+    found: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     for name, value in kept.items():
         what, _, rest = name.decode(errors="replace").partition("\n")
-        count, (of, _, task) = int(value), rest.partition("\n")
-        if what == "accepted":
-            accepted[rest] = count
-        elif what == "took":
-            took[rest] = count
-        elif what == "ended":
-            ended[task, of] = count
-        elif what == "ran":
-            ran[task][of] = count
+        of, _, task = rest.partition("\n") if what in _BY_TASK_AND_MORE else ("", "", rest)
+        found[what][task, of] = int(value)
+    accepted = {task: count for (task, _), count in found["accepted"].items()}
+    runs, waits = _times(found["ran"], found["took"]), _times(found["waits"], found["waited"])
+    return Counts(accepted, found["ended"], runs, waits, found["run"])
+
+
+def _times(by_bucket: Mapping[tuple[str, str], int], together: Mapping[tuple[str, str], int]) -> dict[str, TaskTimes]:
     buckets = [*map(str, BUCKETS), _LONGER]
-    runs = {
-        task: RunLengths(tuple(by.get(bucket, 0) for bucket in buckets), took.get(task, 0) / 1000)
-        for task, by in ran.items()
+    return {
+        task: TaskTimes(
+            tuple(by_bucket.get((task, bucket), 0) for bucket in buckets), together.get((task, ""), 0) / 1000
+        )
+        for task in {task for task, _ in by_bucket}
     }
-    return Counts(accepted, ended, runs)
