@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from libs.structured_logs import hide_secrets, log_event
+from libs.structured_logs import hide_secrets, log_event, trace_of
 
 LOGGER = logging.getLogger("taskgate.access")
 
@@ -133,5 +133,6 @@ def _note(response: Response) -> Response:
             principal=known("principal"),
             key_id=known("key_id"),
             task_id=hide_secrets(str(path["task_id"])) if "task_id" in path else known("task_id"),
+            **trace_of(known("traceparent")),
         )
     return response

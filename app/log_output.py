@@ -8,7 +8,7 @@ from typing import Any
 from flask import g, has_request_context
 
 from app.access_log import LOGGER
-from libs.structured_logs import log_formatter
+from libs.structured_logs import log_formatter, trace_of
 
 
 def set_up_logs(style: str) -> None:
@@ -24,4 +24,7 @@ def set_up_logs(style: str) -> None:
 
 
 def _request() -> Mapping[str, Any]:
-    return {"request_id": g.request_id} if has_request_context() and "request_id" in g else {}
+    if not has_request_context() or "request_id" not in g:
+        return {}
+    job = {"task_id": g.task_id} if "task_id" in g else {}
+    return {"request_id": g.request_id, **job, **trace_of(g.get("traceparent"))}

@@ -7,7 +7,7 @@ from typing import Any
 from celery import current_task, signals
 from flask import g, has_app_context
 
-from libs.structured_logs import log_formatter
+from libs.structured_logs import log_formatter, trace_of
 
 
 def write_json() -> None:
@@ -18,7 +18,7 @@ def write_json() -> None:
 
 def _use_json(logger: logging.Logger | None = None, **_: Any) -> None:
     for handler in logger.handlers if logger is not None else ():
-        handler.setFormatter(log_formatter("json", _job))
+        handler.setFormatter(log_formatter("json", _job, about=_job_that_came))
 
 
 def _job() -> Mapping[str, Any]:
@@ -26,5 +26,13 @@ def _job() -> Mapping[str, Any]:
     request = current_task.request if current_task else None
     if request is None or request.id is None:
         return {}
-    request_id = g.get("request_id") if has_app_context() else None
-    return {"task_id": request.id, "task": request.task, "request_id": request_id}
+    request_id, traceparent = (g.get("request_id"), g.get("traceparent")) if has_app_context() else (None, None)
+    return {"task_id": request.id, "task": request.task, "request_id": request_id, **trace_of(traceparent)}
+
+
+def _job_that_came(record: logging.LogRecord) -> Mapping[str, Any]:
+    """The job that the consumer says it has received: a line of Celery's, outside of the job."""
+    data = getattr(record, "data", None)
+    if not isinstance(data, Mapping) or "id" not in data or "name" not in data:
+        return {}
+    return {"task_id": data["id"], "task": data["name"]}

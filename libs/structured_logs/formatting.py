@@ -11,15 +11,23 @@ from libs.structured_logs.events import event_json
 from libs.structured_logs.secrets import hide_secrets
 
 
-def log_formatter(style: str, context: Callable[[], Mapping[str, Any]]) -> logging.Formatter:
+def log_formatter(
+    style: str,
+    context: Callable[[], Mapping[str, Any]],
+    *,
+    about: Callable[[logging.LogRecord], Mapping[str, Any]] | None = None,
+) -> logging.Formatter:
     """A formatter for ``json``, one object a line, or ``text``.
 
     Args:
         context: what is to be said in every line of the thread or greenlet that writes it, such as a request's id.
+        about: what a line of a library's says of itself, beside its text.
     """
 
     def add_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        for name, value in context().items():
+        record = event.get("_record")
+        said = about(record) if about is not None and record is not None else {}
+        for name, value in {**said, **context()}.items():
             event.setdefault(name, value)
         return event
 

@@ -16,6 +16,7 @@ from tests.functional.job_runs import LOAD_PROBES, JobRuns, job_runs
 from tests.installation import API, ApiServer, bearer
 
 IDEMPOTENCY_KEY = "a-name-that-only-its-client-knows"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,7 @@ def requests(server: ApiServer, request_id: str) -> list[dict[str, Any]]:
 
 def test_a_request_can_be_followed_into_the_worker(runs: JobRuns, server: ApiServer, worker: Worker) -> None:
     headers = {**runs.installation.headers("ann"), "X-Request-ID": "followed-1", "Idempotency-Key": IDEMPOTENCY_KEY}
+    headers["traceparent"] = f"00-{TRACE}-00f067aa0ba902b7-01"
     key = headers["Authorization"].removeprefix("Bearer ")
     with httpx.Client(base_url=f"{server.url}{API}", timeout=30) as client:
         submitted = client.post("/tasks/maintenance.adds/jobs", json={"a": 1, "b": 2}, headers=headers)
@@ -61,14 +63,20 @@ def test_a_request_can_be_followed_into_the_worker(runs: JobRuns, server: ApiSer
     followed = requests(server, "followed-1")
     assert (followed[0]["status"], followed[0]["task_id"], followed[0]["principal"]) == (202, job["task_id"], "ann")
     assert followed[0]["bytes"] == len(submitted.content)
+    assert (followed[0]["trace_id"], followed[0]["span_id"]) == (TRACE, "00f067aa0ba902b7")
+    assert "trace_id" not in requests(server, "in-query")[0]
     assert requests(server, "in-query")[0]["path"] == f"{API}{result}"
     assert requests(server, "unknown")[0]["path"] == f"{API}/tg_[hidden]/tgj_[hidden]"
     for request_id in ("by-header", "in-query", "held", "unknown"):
         assert len(requests(server, request_id)) == 1
 
     worked = [line for line in lines(worker.log) if line.get("task_id") == job["task_id"]]
-    assert {(line["task"], line["request_id"]) for line in worked} == {("maintenance.adds", "followed-1")}
-    assert any("succeeded" in line["message"] for line in worked)
+    (received,) = [line for line in worked if "received" in line["message"]]  # by the consumer, outside of the job
+    assert received["task"] == "maintenance.adds"
+    ran = [line for line in worked if line is not received]
+    about = {(line["task"], line["request_id"], line["trace_id"]) for line in ran}
+    assert about == {("maintenance.adds", "followed-1", TRACE)}
+    assert any("succeeded" in line["message"] for line in ran)
     for name, log in (("api", server.log), ("worker", worker.log)):
         for secret in (key, key.split("_", 2)[2], token, token.rpartition(".")[2], IDEMPOTENCY_KEY):
             assert secret not in log, (name, [line for line in log.splitlines() if secret in line])
