@@ -87,6 +87,6 @@ $(VENV)/.runtime: $(VENV)/bin/python requirements.txt constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt requirements-eventlet.txt requirements-s3.txt
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt requirements-eventlet.txt requirements-otel.txt requirements-s3.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -37,6 +37,8 @@ _TYPES = Regexp(
     rf"[ ,]*({_TYPE}( *, *{_TYPE})*)?[ ,]*\Z", error="Wants media types such as text/csv,application/pdf,image/*."
 )
 
+_COLLECTOR = Regexp(r"(https?://[^\s/?#]+[^\s?#]*)?\Z", error="Wants an address such as http://127.0.0.1:4318.")
+
 _LONGEST_TTL = 315_360_000  # ten years: what is meant to last longer is an API key
 _SHORTEST_SECRET = 32
 
@@ -159,6 +161,8 @@ class Config:
     alert_to: str = _setting("str", "")
     monitor_targets: str = _setting("str", "", shown=False)  # read in app/jobs/monitoring; a URL may have a token
     monitor_retention: int = _setting("int", 30, validate=Range(1, 3_650))  # days
+    otel_exporter_otlp_endpoint: str = _setting("str", "", validate=_COLLECTOR, shown=False)  # "" for no traces
+    otel_service_name: str = _setting("str", "")
     testing: bool = False
     celery: Mapping[str, str] = field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from app import (
     request_context,
     security_headers,
     service_pages,
+    tracing,
     webhooks,
 )
 from app.application import ServiceFlask
@@ -72,6 +73,7 @@ def create_app(config: Config | None = None) -> Flask:
     if Role(config.role) is Role.API:  # a worker knows no caller and signs nothing
         app.extensions["job_tokens"] = JobTokens(_secret_keys(config), ttl=config.access_token_ttl)
     request_context.init_app(app)
+    job_tracing = tracing.init_app(app, config)
     errors.init_app(app)
     security_headers.init_app(app, hsts=config.hsts)
     cross_origin.init_app(app, config.cors_origins)
@@ -101,6 +103,7 @@ def create_app(config: Config | None = None) -> Flask:
             allow_pickle=config.allow_pickle,
         ),
     )
+    celery_app.tracing = job_tracing
     celery_app.telling = TellingSettings(config.progress_rate, config.log_lines, config.log_bytes)
     webhooks.init_app(app, config, lambda: _secret_keys(config), api_1_0.represent_job)
     app.extensions["alerts"] = read_mail_settings(config.smtp_url, config.alert_from, config.alert_to)

@@ -67,13 +67,19 @@ def assert_problem(response: Any, status: int, *fields: str) -> None:
 class ApiServer:
     """A real gunicorn on a free loopback port, or on that of one that was killed."""
 
-    def __init__(self, environment: dict[str, str], log_path: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        log_path: Path,
+        port: int | None = None,
+        application: str = "app:create_app()",
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = port or probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = log_path
-        command = [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{self.port}"]
         with log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--graceful-timeout", "5"], env=environment, cwd=ROOT, stdout=log, stderr=log
@@ -173,8 +179,8 @@ class Installation:
         files = [path for path in (self.folder / "var" / "files").rglob("*") if path.is_file()]
         return kept | {str(path): path.stat().st_size for path in files}
 
-    def start_api(self, port: int | None = None) -> ApiServer:
-        server = ApiServer(self.environment, self.folder / "api.log", port)
+    def start_api(self, port: int | None = None, *, application: str = "app:create_app()") -> ApiServer:
+        server = ApiServer(self.environment, self.folder / "api.log", port, application)
         self.processes.callback(server.stop)
         return server.wait_ready()
 

@@ -89,6 +89,7 @@ from libs.flask_celery.server_script import run_script
 from libs.flask_celery.states import FINAL_STATES, JobState
 from libs.flask_celery.submit import SubmittedJob, submit, with_key
 from libs.flask_celery.task import ContextTask
+from libs.flask_celery.tracing import JobTracing, flush_in_children
 from libs.flask_celery.unique import AlreadyRunningError, OccupiedTaskError, Unique, remembered_job
 from libs.flask_celery.waiters import Watch
 from libs.flask_celery.watch import WatchHub
@@ -125,7 +126,7 @@ __all__ = [
     # Serving their queues
     "declared_queues", "queues_in_use",
     # Doing more in the workers
-    "FIRST_HEADER", "ThreadStep", "run_script",
+    "FIRST_HEADER", "JobTracing", "ThreadStep", "flush_in_children", "run_script",
     # One job at a time
     "AlreadyRunningError", "OccupiedTaskError", "Unique", "remembered_job",
     # Errors

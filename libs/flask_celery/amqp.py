@@ -22,6 +22,7 @@ from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
 from libs.flask_celery.queue_names import DeploymentQueues
+from libs.flask_celery.tracing import traced_sender
 from libs.flask_celery.transport import OPTION, caught_messages
 from libs.flask_celery.unique import UNIQUE_HEADER, unique_header
 
@@ -87,7 +88,11 @@ class JobAMQP(AMQP):  # type: ignore[misc]
 
     @cached_property  # type: ignore[untyped-decorator]
     def send_task_message(self) -> Callable[..., Any]:
-        """Publishes one message; writes the record first where it cannot be written with the push."""
+        """Publishes one message, as part of its trace; see :meth:`_sender`."""
+        return traced_sender(self.app, self._sender())
+
+    def _sender(self) -> Callable[..., Any]:
+        """Writes the record first where it cannot be written with the push."""
         send: Callable[..., Any] = super()._create_task_sender()
         if self.app.queue_names.deployment:
             send = self._to_queue_of_deployment(send)

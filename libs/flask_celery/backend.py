@@ -182,16 +182,8 @@ class JobBackendMixin(LedgerMixin):
         publication, fence = position_of(request)
         told = told_of_state(state, meta), told_of_progress(progress)
         arguments = [
-            *(
-                task_id,
-                payload,
-                state,
-                ttl,
-                self._keep(ttl),
-                now_ms(),
-                meta.get("owner") or "",
-                meta.get("name") or "",
-            ),
+            *(task_id, payload, state, ttl, self._keep(ttl), now_ms()),
+            *(meta.get("owner") or "", meta.get("name") or ""),
             *(publication, fence, timed(state, meta, request), *told),
         ]
         outcome, cancel, before, due = self.ensure(

@@ -18,6 +18,7 @@ from flask.globals import app_ctx
 from libs.flask_celery.current_job import ActiveJob
 from libs.flask_celery.database import dispose_engines
 from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.tracing import begin_run, end_run
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def _push_context(task: Any = None, **_: Any) -> None:
             context.push()
             request.flask_context = context
             fill_g(request)
+            begin_run(task)
         if not request.is_eager:
             request.active_job = ActiveJob(task.backend, request)
             request.reported = False
@@ -55,8 +57,9 @@ def _push_context(task: Any = None, **_: Any) -> None:
         raise
 
 
-def _pop_context(task: Any = None, **_: Any) -> None:
+def _pop_context(task: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
     request = task.request
+    end_run(task, state, retval)
     if getattr(request, "active_job", None) is not None:
         request.active_job.end()
         request.active_job = None

@@ -32,6 +32,7 @@ from libs.flask_celery.shutdown import SoftShutdown
 from libs.flask_celery.sign_of_life import SignOfLife
 from libs.flask_celery.task import ContextTask
 from libs.flask_celery.terminate import Terminator
+from libs.flask_celery.tracing import JobTracing
 
 #: Held by the thread that makes an app's backend.
 _FIRST_BACKEND = threading.RLock()
@@ -47,6 +48,7 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
         self.serves_clients = settings.role is Role.API
         self.terms = settings.terms
         self.telling = TellingSettings()  # the application may put its own there
+        self.tracing: JobTracing | None = None  # likewise, before anything is published
         self.result_limit = settings.result_limit
         self.schedule_grace = settings.schedule_grace
         self.queue_names = QueueNames(settings.deployment)

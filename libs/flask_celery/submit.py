@@ -16,6 +16,7 @@ from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.publishing import publish_job
 from libs.flask_celery.states import JobState
+from libs.flask_celery.tracing import traced
 from libs.flask_celery.unique import AlreadyRunningError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SubmittedJob:
     already_running: bool = False  # another one, of a task that is unique
 
 
+@traced
 def submit(
     celery_app: "FlaskCelery",
     task: str,

@@ -22,6 +22,7 @@ from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.states import JobState
 from libs.flask_celery.submit import digest, submitted_earlier
+from libs.flask_celery.tracing import traced
 
 if TYPE_CHECKING:
     from libs.flask_celery.factory import FlaskCelery
@@ -47,6 +48,7 @@ class SubmittedBatch:
         return sum(outcome.refusal is None for outcome in self.outcomes)
 
 
+@traced
 def submit_many(
     celery_app: "FlaskCelery",
     items: Iterable[BatchItem | RefusedItem],
