@@ -17,6 +17,7 @@ from app.api_keys import Scope
 from tests.app.test_metrics import Samples, of, samples
 from tests.conftest import wait_until
 from tests.installation import API, ApiServer, Installation, an_installation
+from tests.promtool import promtool
 
 ADDS = "maintenance.adds"
 
@@ -62,6 +63,16 @@ def test_all_processes_answer_for_all_and_a_worker_is_counted(installation: Inst
     assert {of(found, "jobs_accepted_total", task=ADDS) for found in seen} == {20}
     assert {of(found, "job_run_seconds_count", task=ADDS) for found in seen} == {20}
     assert of(seen[0], "jobs_unfinished") == 0
+
+
+def test_prometheus_itself_finds_no_fault(installation: Installation, server: ApiServer) -> None:
+    """With jobs and a worker there, as the test before has left them."""
+    operator = installation.headers("prometheus", Scope.METRICS)
+    page = httpx.get(f"{server.url}/metrics", headers=operator, timeout=20).text
+    assert 'taskgate_job_wait_seconds_bucket{le="+Inf",task="maintenance.adds"}' in page
+    assert "taskgate_worker_slots{" in page
+
+    assert promtool("check", "metrics", given=page) == ""
 
 
 def test_who_is_held_is_told_and_what_a_dead_process_has_counted_stays(
