@@ -121,8 +121,8 @@ __all__ = [
     # Looking after them
     "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "FailedJob", "FailedJobs", "Failures",
     "Figures", "QueueFigures", "TaskTimes", "WorkerFigures", "WorkerSign", "broker_channel", "forget_completions",
-    "kept_files", "quarantined", "read_figures", "read_workers", "redis_problems", "release_from_quarantine", "run_again",
-    "unfinished_params",
+    "kept_files", "quarantined", "read_figures", "read_workers", "redis_problems", "release_from_quarantine",
+    "run_again", "unfinished_params",
     # Serving their queues
     "declared_queues", "queues_in_use",
     # Doing more in the workers
