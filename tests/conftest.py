@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +12,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from celery import Celery
 from flask import Flask
 from flask.testing import FlaskClient
-from kombu import Connection, pools
 from redis import Redis
 from sqlalchemy import URL, Engine, create_engine
 
@@ -26,69 +21,14 @@ from app import create_app
 from app.api_keys import Scope, create_key
 from app.extensions import db
 from config import Config, load_config
-from libs.local_stack import find_redis_server
+from libs.flask_celery import testing
+from libs.flask_celery.testing import ROOT, RedisServer, close_idle_connections, wait_until
+from libs.flask_celery.testing import WorkerProcess as Worker
+from libs.flask_celery.testing.applications import ONE_POOL_SIZE
+from libs.flask_celery.testing.installation import NO_RATE_LIMITS
 
-ROOT = Path(__file__).parents[1]
-
-#: Tests make more requests than any client; those that are about the limits set them.
-NO_RATE_LIMITS = {"RATE_LIMIT_KEY": "0", "RATE_LIMIT_SUBMIT": "0", "RATE_LIMIT_ADDRESS": "0"}
-
-
-def wait_until(condition: Callable[[], object], *, timeout: float = 30.0, what: str = "the condition") -> None:
-    """Poll until ``condition()`` is true. Raises: AssertionError after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true within {timeout:g} s"
-        time.sleep(0.02)
-
-
-class RedisServer:
-    """A real Redis of this test process, on a port of its own, that tests may stop, freeze and start again."""
-
-    def __init__(self) -> None:
-        self.folder = Path(mkdtemp(prefix="taskgate-redis-"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.socket_url = f"redis+socket://{self.folder}/redis.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.is_new = False  # to this process, which may have connections to the one before
-
-    def start(self) -> None:
-        self.is_new = True
-        # Redis hands each write to the system before it answers, so a test that kills it counts on what was answered.
-        # Syncing is for power cuts, which no test has, and a disk that many tests share holds it up for seconds.
-        files = {"dir": self.folder, "appendonly": "yes", "appendfsync": "no", "save": ""}
-        options = {"port": self.port, "bind": "127.0.0.1", "unixsocket": self.folder / "redis.sock", **files}
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        with (self.folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen([str(find_redis_server()), *words], stdout=log, stderr=log)
-        wait_until(self.answers, what="Redis")
-
-    def answers(self) -> bool:
-        try:
-            with Redis.from_url(self.url) as client:
-                return bool(client.ping())
-        except OSError:
-            return False
-        except Exception as error:
-            if type(error).__module__.startswith("redis."):
-                return False
-            raise
-
-    def stop(self, *, kill: bool = False) -> None:
-        if self.process is not None:
-            self.process.kill() if kill else self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-
-def close_idle_connections() -> None:
-    """Of kombu's pools, which outlive a test: a server that an earlier one has killed had the other end of theirs."""
-    for pool in list(pools.connections.values()):
-        for connection in [each for each in pool._resource.queue if isinstance(each, Connection)]:
-            connection.collect()  # it connects anew when it is used
+#: What the tests here share with those of who writes jobs, by the names that it has here.
+__all__ = ["NO_RATE_LIMITS", "ROOT", "RedisServer", "Worker", "built_app", "wait_until"]
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +36,7 @@ def redis_server() -> Iterator[RedisServer]:
     server = RedisServer()
     server.start()
     yield server
-    server.stop(kill=True)
-    shutil.rmtree(server.folder)
+    server.remove()
 
 
 @pytest.fixture
@@ -134,25 +73,10 @@ def config(environment: dict[str, str]) -> Config:
 @contextmanager
 def built_app(config: Config) -> Iterator[Flask]:
     """An application with its tables, closed at the end so that nothing of it is left to the garbage collector."""
-    # kombu's pools are one for the process and cannot shrink while a connection is out, which that of another test's
-    # application may be. So those of both roles are of one size here, as they would be in processes of their own.
     if "BROKER_POOL_LIMIT" not in config.celery:  # the setting's old name
-        config = replace(config, celery={"CELERY_BROKER_POOL_LIMIT": "64", **config.celery})
-    app = create_app(config)
-    with app.app_context():
-        db.create_all()
-    try:
+        config = replace(config, celery={**ONE_POOL_SIZE, **config.celery})
+    with testing.built_app(lambda: create_app(config)) as app:
         yield app
-    finally:
-        with app.app_context():
-            db.session.remove()
-            for engine in db.engines.values():
-                engine.dispose()
-        app.extensions["job_watch"].close()
-        app.extensions["rate_limits"].close()
-        celery_app: Celery = app.extensions["celery"]
-        celery_app.backend.client.close()
-        celery_app.close()
 
 
 @pytest.fixture
@@ -190,53 +114,6 @@ def make_key(app: Flask) -> Callable[..., str]:
 def auth(make_key: Callable[..., str]) -> dict[str, str]:
     """Headers of a principal, ann, who may do everything but administrate."""
     return {"Authorization": f"Bearer {make_key()}"}
-
-
-class Worker:
-    """A real ``celery worker`` process, started as an operator starts it."""
-
-    def __init__(
-        self,
-        environment: dict[str, str],
-        log_path: Path,
-        *options: str,
-        application: str = "libs.flask_celery:celery_app",
-    ) -> None:
-        self.log_path = log_path
-        self.name = f"w{time.monotonic_ns()}@test"
-        with log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "celery", "-A", application, "worker"),
-                    *("--hostname", self.name, "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
-                    *options,
-                ],
-                env=environment,
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
-
-    def wait_ready(self) -> Worker:
-        wait_until(self._ready_or_dead, timeout=60, what=f"worker {self.name}")
-        return self
-
-    def _ready_or_dead(self) -> bool:
-        assert self.process.poll() is None, f"the worker ended:\n{self.log}"
-        return f"{self.name} ready" in self.log
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ stops Redis, takes one of these instead.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,26 @@ from uuid import uuid4
 
 import httpx
 import psutil
-import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import func, select
 
+from app import create_app
 from app.api_keys import Scope, create_key
 from app.extensions import Base, db
 from app.files import Uploads
 from config import BROKER_DATABASE, RESULT_DATABASE, load_config
 from libs.flask_celery.accept_script import ACCEPTED
-from libs.flask_celery.backend import JobBackend
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import message_of
-from tests.conftest import NO_RATE_LIMITS, ROOT, RedisServer, Worker, built_app, wait_until
+from libs.flask_celery.testing import ROOT, wait_until
+from libs.flask_celery.testing import Installation as AuthorsInstallation
+from libs.flask_celery.testing import an_installation as authors_installation
+from libs.flask_celery.testing.installation import PATIENT
 
 API = "/api/1.0"
 
-#: For who is not to be turned away when other tests have the disk and the processor: longer than clients of the
-#: service are made to wait.
-PATIENT = {"CELERY_REDIS_SOCKET_TIMEOUT": "20", "CELERY_BROKER_TRANSPORT_OPTIONS": '{"socket_timeout": 20}'}
+__all__ = ["API", "PATIENT", "ApiServer", "Installation", "an_installation", "assert_problem", "bearer"]
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -119,21 +117,8 @@ class ApiServer:
 
 
 @dataclass
-class Installation:
-    redis: RedisServer
-    app: Flask
-    folder: Path
-    environment: dict[str, str]
-    processes: ExitStack = field(default_factory=ExitStack)
-
-    @property
-    def client(self) -> FlaskClient:
-        return self.app.test_client()
-
-    @property
-    def backend(self) -> JobBackend:
-        backend: JobBackend = self.app.extensions["celery"].backend
-        return backend
+class Installation(AuthorsInstallation):
+    """That of a job author, with what the tests of the service itself want."""
 
     def headers(self, principal: str = "ann", *scopes: Scope) -> dict[str, str]:
         """Those of a new key of the principal, with every scope but admin unless some are named."""
@@ -184,31 +169,13 @@ class Installation:
         self.processes.callback(server.stop)
         return server.wait_ready()
 
-    def start_worker(self, *options: str) -> Worker:
-        worker = Worker(self.environment, self.folder / "worker.log", *options)
-        self.processes.callback(worker.stop)
-        return worker.wait_ready()
-
 
 @contextmanager
 def an_installation(folder: Path, *, testing: bool = False, **settings: str) -> Iterator[Installation]:
     """``settings`` are environment variables; ``{redis}`` in one is the address of this Redis, without a database."""
-    redis = RedisServer()
-    with ExitStack() as stack:
-        stack.callback(redis.stop, kill=True)
-        redis.start()
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("CELERY") or name == "DATABASE_URL"]:
-                patch.delenv(name)
-            places = {"REDIS_URL": redis.url, "DATA_DIR": str(folder / "var")}
-            for name, value in {**places, **NO_RATE_LIMITS, **settings}.items():
-                patch.setenv(name, value.replace("{redis}", redis.url))
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-            for name, value in PATIENT.items():  # what a test does from its own process is not what it is about
-                if name not in settings:
-                    patch.setenv(name, value)
-            config = load_config()
-        app = stack.enter_context(built_app(replace(config, testing=testing)))
-        installation = Installation(redis, app, folder, environment)
-        stack.enter_context(installation.processes)
+
+    def create() -> Flask:
+        return create_app(replace(load_config(), testing=testing))
+
+    with authors_installation(create, folder, Installation, **settings) as installation:
         yield installation

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import string
-import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from app.job_tokens import ExpiredTokenError, InvalidTokenError, JobAccess, JobTokens
+from libs.flask_celery.testing import MoveClock
 
 NEW, OLD, OTHER = "n" * 40, "o" * 40, "x" * 40
 ACCESS = JobAccess("0b8c5e0e-8f6a-4c55-9f0e-000000000001", "ann")
@@ -54,12 +55,12 @@ def test_a_token_ends_with_its_time(ttl: int) -> None:
         tokens.read(tokens.issue(ACCESS))
 
 
-def test_a_token_works_until_then(monkeypatch: pytest.MonkeyPatch, tokens: JobTokens) -> None:
-    token, now = tokens.issue(ACCESS), time.time()
+def test_a_token_works_until_then(moved_clock: MoveClock, tokens: JobTokens) -> None:
+    token, now = tokens.issue(ACCESS), datetime.now(UTC)
 
-    monkeypatch.setattr(time, "time", lambda: now + 58)
+    moved_clock(now + timedelta(seconds=50))
     assert tokens.read(token) == ACCESS
-    monkeypatch.setattr(time, "time", lambda: now + 60)
+    moved_clock(now + timedelta(seconds=60))
     with pytest.raises(ExpiredTokenError):
         tokens.read(token)
 

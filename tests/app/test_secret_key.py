@@ -6,9 +6,9 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from app.extensions import db
 from app.job_tokens import ExpiredTokenError, InvalidTokenError, JobAccess, JobTokens
 from app.secret_key import stored_secret_key
 from config import Config, ConfigError
+from libs.flask_celery.testing import MoveClock
 from tests.conftest import ROOT, built_app
 from tests.installation import API, bearer
 
@@ -112,9 +113,7 @@ def test_a_data_directory_that_cannot_keep_it_stops_the_start(config: Config) ->
         create_app(config)
 
 
-def test_the_settings_say_how_long_it_works_and_what_signs_it(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_settings_say_how_long_it_works_and_what_signs_it(config: Config, moved_clock: MoveClock) -> None:
     new, old = "n" * 32, "o" * 32
     with built_app(replace(config, access_token_ttl=7, secret_key=(new, old))) as app:
         with app.app_context():
@@ -125,9 +124,9 @@ def test_the_settings_say_how_long_it_works_and_what_signs_it(
             .post(f"{API}/tasks/maintenance.adds/jobs", json={"a": 1, "b": 2}, headers=bearer(key))
             .json
         )
-    reader, now = JobTokens([new], ttl=1), time.time()
+    reader = JobTokens([new], ttl=1)
 
     assert reader.read(job["access_token"]) == JobAccess(job["task_id"], "ann")
-    monkeypatch.setattr(time, "time", lambda: now + 8)
+    moved_clock(timedelta(seconds=8))
     with pytest.raises(ExpiredTokenError):
         reader.read(job["access_token"])

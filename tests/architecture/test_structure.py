@@ -83,7 +83,8 @@ def test_only_the_settings_read_the_environment() -> None:
     }
 
     assert "config.py" in readers
-    starters = {module for module in readers if module.startswith(("libs/local_stack/", "app/commands/stack.py"))}
+    places = ("libs/local_stack/", "app/commands/stack.py", "libs/flask_celery/testing/installation.py")
+    starters = {module for module in readers if module.startswith(places)}
     assert readers == {"config.py", str(CLIENT / "environment.py")} | starters
 
 
@@ -102,6 +103,15 @@ def test_only_the_workers_entry_point_knows_the_application() -> None:
     knowing = {str(module) for module in MODULES if module.parts[0] == "libs" and "app" in imported(module)}
 
     assert knowing == {"libs/flask_celery/worker.py"}
+
+
+def test_only_what_is_for_tests_imports_what_is_installed_for_tests() -> None:
+    """Nothing else imports the plugin either: a contract of pyproject.toml."""
+    of_tests = re.compile(r"^ *(?:from|import) +(?:_?pytest|time_machine)\b", re.MULTILINE)
+
+    importing = {module.parent for module in MODULES if of_tests.search((ROOT / module).read_text())}
+
+    assert importing == {Path("libs/flask_celery/testing")}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

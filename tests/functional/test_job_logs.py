@@ -9,6 +9,7 @@ import pytest
 
 from libs.flask_celery import JobProgress, JobState
 from libs.flask_celery.history.history import JobHistory, LogLine
+from libs.flask_celery.testing.running import wait_for_end
 from tests.conftest import wait_until
 from tests.functional.job_runs import JobRuns, job_runs, start_probe_worker
 
@@ -99,3 +100,12 @@ def test_a_million_progress_calls_cost_little_and_do_not_flood_redis(runs: JobRu
     assert told[-1] == record.progress == JobProgress(1_000_000, 1_000_000, "")
     assert len(told) <= record.result * 10 + 2
     assert record.result < 60
+
+
+def test_the_outcome_that_job_authors_wait_for_has_the_whole_log(runs: JobRuns) -> None:
+    job = runs.publish("log_much", 3, "success")
+
+    outcome = wait_for_end(runs.celery, job.id, timeout=30, still_worked_on=lambda: None)
+
+    assert outcome.messages == ["line 0", "line 1", "line 2", "last of try 0"]
+    assert [line.level for line in outcome.log] == ["debug", "debug", "debug", "info"]
