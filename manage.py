@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from libs.job_commands import LocalServer
 
-_COMMANDS = ("doctor", "keys", "openapi", "up")
+_COMMANDS = ("doctor", "keys", "new-job", "openapi", "up")
 
 
 class Commands(FlaskGroup):
@@ -32,7 +32,7 @@ class Commands(FlaskGroup):
         if name == "jobs":
             return _jobs()
         if name in _COMMANDS:
-            command: click.Command = getattr(import_module("app.commands"), name)
+            command: click.Command = getattr(import_module("app.commands"), name.replace("-", "_"))
             return command
         return super().get_command(ctx, name)
 

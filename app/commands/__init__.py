@@ -2,8 +2,9 @@
 
 from app.commands.doctor import doctor
 from app.commands.keys import keys
+from app.commands.new_job import new_job
 from app.commands.openapi import openapi
 from app.commands.stored_jobs import dead, quarantine
 from app.commands.up import up
 
-__all__ = ["dead", "doctor", "keys", "openapi", "quarantine", "up"]
+__all__ = ["dead", "doctor", "keys", "new_job", "openapi", "quarantine", "up"]
