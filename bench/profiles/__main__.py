@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,8 +30,8 @@ from bench.rates.system import System
 _SAMPLES_A_SECOND = 200
 _FUNCTION = re.compile(r"(.+) \((.+?)(?::\d+)?\)\Z")
 
-#: Of what wraps all else: it has nearly every sample and says nothing.
-_LEAST, _MOST = 0.02, 0.97
+#: What wraps all else has nearly every sample and says nothing.
+_LEAST, _MOST = 0.02, 0.88
 
 
 def sampled(process: psutil.Process, seconds: float) -> Counter[tuple[str, ...]]:
@@ -75,12 +76,11 @@ def of_the_api(system: System, requests: list[bytes], seconds: float) -> str:
     assert system.api_process is not None
     [serving] = system.api_process.children()
     put_load(system.port, requests, 1)
-    load = threading.Thread(target=put_load, args=(system.port, requests, seconds + 2))
-    load.start()
-    try:
-        return summary(sampled(serving, seconds))
-    finally:
-        load.join()
+    with ThreadPoolExecutor(1) as beside:
+        load = beside.submit(put_load, system.port, requests, seconds + 2)
+        text = summary(sampled(serving, seconds))
+        load.result()
+    return text
 
 
 def of_the_workers(system: System, seconds: float, jobs: int) -> dict[str, str]:
@@ -95,17 +95,9 @@ def of_the_workers(system: System, seconds: float, jobs: int) -> dict[str, str]:
             "A process of its pool": [child for each in system.worker_processes for child in each.children()],
         }
         busiest = {kind: _busiest(processes) for kind, processes in kinds.items() if processes}
-        told: dict[str, str] = {}
-
-        def sample(kind: str, process: psutil.Process) -> None:
-            told[kind] = summary(sampled(process, seconds))
-
-        threads = [threading.Thread(target=sample, args=pair) for pair in busiest.items()]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return {kind: told[kind] for kind in busiest}
+        with ThreadPoolExecutor(len(busiest)) as beside:
+            stacks = {kind: beside.submit(sampled, process, seconds) for kind, process in busiest.items()}
+        return {kind: summary(each.result()) for kind, each in stacks.items()}
     finally:
         system.stop_workers()
 
@@ -117,6 +109,7 @@ def _busiest(processes: list[psutil.Process]) -> psutil.Process:
 
 
 def main(seconds: float, jobs: int, write: Path | None) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nothing that was started is left behind
     parts = {"Measured": as_list(machine())}
     with (
         TemporaryDirectory(prefix="rates-", dir=IN_MEMORY, ignore_cleanup_errors=True) as folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -136,6 +137,7 @@ def main() -> None:
     )
     parser.add_argument("--appendfsync", default="always", choices=["always", "everysec", "no"])
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nothing that was started is left behind
     given = getattr(options, "from")
     told = json.loads(given.read_text()) if given else _measure(options)
     if options.json:

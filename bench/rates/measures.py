@@ -23,9 +23,9 @@ class Extent:
     """How much is done in one round."""
 
     seconds: float = 3.0  # of load
-    ids: int = 1_000  # jobs that are polled
+    ids: int = 500  # jobs that are polled
     drain_seconds: float = 4.0
-    drain_jobs: tuple[int, int] = (1_000, 10_000)  # at least, at most
+    drain_jobs: tuple[int, int] = (1_500, 10_000)  # at least, at most
     round_trips: int = 150
     batch: int = 10_000
 
@@ -109,7 +109,7 @@ def batch(system: System, state: State, extent: Extent) -> Figures:
 
 
 def poll_pending(system: System, state: State, extent: Extent) -> Figures:
-    """Of a thousand jobs that wait in turn."""
+    """Of some hundred jobs that wait in turn."""
     ids = submitted(system, extent.ids)
     return _loaded("poll_pending", system, [system.protocol.reading(each) for each in ids], extent)[0]
 
@@ -184,7 +184,7 @@ def _end_to_end(name: str, system: System, way: Callable[[], None], extent: Exte
 
 
 def poll_final(system: System, state: State, extent: Extent) -> Figures:
-    """Of a thousand jobs that have ended, in turn, again and again."""
+    """Of some hundred jobs that have ended, in turn, again and again."""
     return _loaded("poll_final", system, [system.protocol.reading(each) for each in state.final], extent)[0]
 
 

@@ -8,7 +8,7 @@ _BYTES = 16
 
 
 def new_task_ids() -> Iterator[str]:
-    """Random UUIDs (RFC 9562, version 4), as many as are asked for; from the system, since ids are not to be guessed."""
+    """Random UUIDs (RFC 9562, version 4) without end; from the system, since ids are not to be guessed."""
     while True:
         digits = os.urandom(_AT_ONCE * _BYTES).hex()
         for start in range(0, len(digits), 2 * _BYTES):
