@@ -21,12 +21,11 @@ NOT_SHOWN = {"celery_app"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each library that is there."""
+    """Add a page for each library."""
     for page, (folder, module, words) in PAGES.items():
         source = LIBS / folder / "__init__.py"
-        if source.exists():
-            lines = [f"# {module}", words, "", *_entries(source.read_text(), module)]
-            files.append(File.generated(config, page, content="\n".join(lines) + "\n"))
+        lines = [f"# {module}", words, "", *_entries(source.read_text(), module)]
+        files.append(File.generated(config, page, content="\n".join(lines) + "\n"))
     return files
 
 

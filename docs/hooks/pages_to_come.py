@@ -8,7 +8,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
-TO_COME = {"client.md", "console.md", "scaling.md", "reference/client.md"}
+TO_COME = {"scaling.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -19,7 +19,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links between pages of docs/ alone; their words stay."""
-    missing = [re.escape(name) for name in TO_COME if not _is_there(name, Path(config.docs_dir))]
+    missing = [re.escape(name) for name in TO_COME if not (Path(config.docs_dir) / name).exists()]
     return re.sub(rf"\[([^\]]*)\]\((?:{'|'.join(missing)})(?:#[^)]*)?\)", r"\1", markdown) if missing else markdown
 
 
@@ -29,12 +29,6 @@ def _present(entries: list[Any], docs: Path) -> list[Any]:
         [(title, target)] = entry.items()
         if isinstance(target, list):
             kept.append({title: _present(target, docs)})
-        elif target not in TO_COME or _is_there(target, docs):
+        elif target not in TO_COME or (docs / target).exists():
             kept.append(entry)
     return kept
-
-
-def _is_there(name: str, docs: Path) -> bool:
-    if name == "reference/client.md":  # which is made from the library itself
-        return (docs.parent / "libs" / "job_client" / "__init__.py").exists()
-    return (docs / name).exists()
