@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flask import Flask
 
 from app.openapi import build_document
 from config import load_config
+from tests.conftest import built_app
 from tests.docs.blocks import BLOCKS, PAGES, Block, blocks_of
 
 #: test_every_command.py runs those of these languages.
@@ -79,7 +81,8 @@ def test_settings_are_taken(block: Block, environment: dict[str, str], tmp_path:
         assert value, name
         monkeypatch.setenv(name, value)
 
-    load_config()
+    with built_app(replace(load_config(), testing=True)):
+        pass
 
 
 PATH = re.compile(r'"(/api/[^"]+)"')
