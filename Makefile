@@ -8,7 +8,7 @@ TESTS ?= tests examples
 # tests stay together: many share an installation.
 PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadfile
 
-.PHONY: help run test test-long chaos lint format bench bench-quick bench-results bench-profiles bench-batches \
+.PHONY: help run test test-long chaos lint format docs bench bench-quick bench-results bench-profiles bench-batches \
   bench-growth bench-matching bench-reconciling bench-waiting clean
 
 help: ## show this
@@ -43,6 +43,9 @@ lint: $(VENV)/.dev ## check style, types, who imports whom, and what is in deplo
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## build the manual as a site, in var/site; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.dev ## measure everything, beside what others take instead, in some 20 minutes on a quiet machine
 	$(BIN)/python -m bench.rates --full --json var/bench/rates.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 from libs.local_stack.child import ChildSpec
 from libs.local_stack.data_dir_lock import DataDirLock
 from libs.local_stack.errors import (
+    AddressUnusableError,
     ChildFailedError,
     ChildNotReadyError,
     DataDirInUseError,
@@ -35,6 +36,7 @@ __all__ = [
     "port_is_free",
     "require_free_port",
     # Errors
+    "AddressUnusableError",
     "ChildFailedError",
     "ChildNotReadyError",
     "DataDirInUseError",

