@@ -10,9 +10,6 @@ import pytest
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES
 
-#: docs/hooks/pages_to_come.py: these may be missing.
-TO_COME = {"docs/scaling.md"}
-
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -34,8 +31,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         if re.match(r"[a-z]+:", link):
             continue
         target = (page.parent / path).resolve() if path else page
-        if str(target.relative_to(ROOT)) in TO_COME and not target.exists():
-            continue
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
 
