@@ -16,6 +16,7 @@ from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.orm import Session
+from sqlalchemy.util import ScopedRegistry
 
 from libs.flask_celery.completions import Completion, Completions, sqlite_code
 
@@ -29,15 +30,14 @@ _BROKEN_OFF = ("40001", "40P01")
 @contextmanager
 def job_transaction(app: Flask) -> Iterator[None]:
     """Commit ``db.session`` at the end of the block; roll it back when the block, or the commit, raises."""
-    session = _session(app)
-    if session is None:
-        yield
-        return
+    find = _session_finder(app)
     try:
         yield
-        session.commit()
+        if (session := find()) is not None:
+            session.commit()
     except BaseException:
-        session.rollback()
+        if (session := find()) is not None:
+            session.rollback()
         raise
 
 
@@ -97,10 +97,20 @@ def dispose_engines(app: Flask) -> None:
             engine.dispose(close=False)
 
 
-def _session(app: Flask) -> Any:
-    """The session itself, not the proxy, which is another one in a context that the job may open."""
+def _session_finder(app: Flask) -> Callable[[], Any]:
+    """What finds the session of this app context, if it has one by then: most small jobs never ask for it.
+
+    The session itself, not the proxy, which is another one in a context that the job may open.
+    """
     database = app.extensions.get("sqlalchemy")
-    return None if database is None else database.session()
+    if database is None:
+        return lambda: None
+    registry = database.session.registry
+    if not isinstance(registry, ScopedRegistry):
+        session = database.session()
+        return lambda: session
+    scope = registry.scopefunc()
+    return lambda: registry.registry.get(scope)
 
 
 @contextmanager

@@ -14,6 +14,10 @@ RESULT_LIMIT = 16 * 1024**2
 #: Bytes of everything else in a record.
 FIELDS_LIMIT = 2 * 1024**2
 
+#: Characters of a text, or bits of a number, that no limit is below (``Range(1024)`` in config.py), escaped as they
+#: may be: six bytes a character.
+_SMALL = 128
+
 #: Characters of an exception's message, of a traceback, of a word about progress; and a job's files.
 LONGEST_ERROR = 10_000
 LONGEST_TRACEBACK = 100_000
@@ -27,6 +31,8 @@ def check_result(task: Any, result: Any) -> None:
     """
     if result is None or task.request.is_eager or getattr(task.request, "ignore_result", False) or task.ignore_result:
         return
+    if _is_small(result):
+        return
     try:
         size = len(task.backend.encode(task.backend.prepare_value(result)))
     except EncodeError:
@@ -37,6 +43,13 @@ def check_result(task: Any, result: Any) -> None:
             f"The result is {size:,} bytes of JSON, and {limit:,} are the most that is stored (RESULT_LIMIT). "
             "Write it to a file and leave that with current_job.attach(path, name=…, content_type=…)."
         )
+
+
+def _is_small(result: Any) -> bool:
+    """Whether it fits however it is written: most results are numbers and short words, and are stored right after."""
+    if isinstance(result, str):
+        return len(result) <= _SMALL
+    return isinstance(result, float) or (isinstance(result, int) and result.bit_length() <= _SMALL)
 
 
 def check_files(count: int) -> None:

@@ -1,5 +1,6 @@
 """What a running job says of itself: how much may be kept, how often it is passed on, and how it is written."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +39,12 @@ def encoded_line(at: int, level: str, retries: int, message: object) -> str:
 
 def told_of_state(state: str, meta: Mapping[str, Any]) -> str:
     """What the event of a state says, as JSON."""
-    return json.dumps({"state": state, "retries": meta.get("retries")})
+    return _state_event(state, meta.get("retries"))
+
+
+@functools.lru_cache(256)
+def _state_event(state: str, retries: int | None) -> str:
+    return json.dumps({"state": state, "retries": retries})
 
 
 def told_of_progress(progress: Mapping[str, Any] | None) -> str:
