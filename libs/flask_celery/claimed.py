@@ -1,16 +1,21 @@
 """What a worker has claimed and not acknowledged: kombu's quality of service, without a second step at delivery."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.delivery_scripts import ACK, EXPIRED
-from libs.flask_celery.lease import running_tags, unsent_acks
+from libs.flask_celery.delivery_scripts import EXPIRED
+from libs.flask_celery.fetching_ahead import give_back_ahead
+from libs.flask_celery.lease import running_tags
+from libs.flask_celery.unsent_acks import send_acks, unsent_acks
 
 if TYPE_CHECKING:
     from libs.flask_celery.claiming import ClaimingChannelMixin
+
+logger = logging.getLogger(__name__)
 
 
 class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
@@ -29,13 +34,20 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge; when the connection is gone, later, so that the finished job is not delivered again."""
-        task_id = self.task_ids.get(delivery_tag, "")
-        try:
-            self.channel.run_script(ACK, self.channel.lease_keys, [delivery_tag, task_id])
-        except self.channel.connection_errors:
-            unsent_acks.add(delivery_tag, task_id)
+        """Acknowledge: with the claim that follows at once, or now when none does.
+
+        When the connection is gone, later, so that the finished job is not delivered again.
+        """
+        unsent_acks.add({delivery_tag: self.task_ids.get(delivery_tag, "")})
         self.settle(delivery_tag)
+        if not self.channel.is_about_to_claim():
+            self._send_acks()
+
+    def _send_acks(self) -> None:
+        try:
+            send_acks(self.channel)
+        except self.channel.connection_errors:
+            logger.debug("Acknowledgements wait until the connection is back")
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give back, or acknowledge."""
@@ -57,6 +69,8 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
             if tag not in running:
                 self.restore_by_tag(tag)
         self._delivered.clear()
+        give_back_ahead(self.channel)
+        self._send_acks()
         return []
 
     def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:

@@ -10,13 +10,12 @@ import logging
 import time
 from collections.abc import Mapping
 from queue import Empty
+from types import MappingProxyType
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
-from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -24,10 +23,14 @@ from libs.flask_celery.acceptance import FENCE_HEADER
 from libs.flask_celery.claimed import ClaimedMessages
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, RESTORE
+from libs.flask_celery.fetching_ahead import MOST, TOGETHER, Ahead, Claimed, give_back_ahead
+from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_unreadable
-from libs.flask_celery.place_scripts import PURGE, PURGED, order_key, wake_key
+from libs.flask_celery.place_scripts import wake_key
+from libs.flask_celery.queue_lists import QueueListsMixin
 from libs.flask_celery.readable import check_envelope
-from libs.flask_celery.server_script import RedisRefusesError, run_script, script_sha
+from libs.flask_celery.server_script import RedisRefusesError, script_sha
+from libs.flask_celery.unsent_acks import unsent_acks
 
 logger = logging.getLogger(__name__)
 
@@ -44,20 +47,18 @@ _SHORTEST_WAIT = 0.01
 CLAIMED_FROM, IN_TURN = "claimed_from", "in_turn"
 
 
-class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
+class ClaimingChannelMixin(QueueListsMixin):
     """Claims instead of BRPOP; restores by comparing; parks what it cannot read."""
 
     QoS: ClassVar[type] = ClaimedMessages
     _waits_for_token = False
     _claim_tag = ""
+    _is_unanswered = False  # a claim whose messages, if there are any, this channel does not know
+    _claim_acks: Mapping[str, str] = MappingProxyType({})  # task ids by tag, that the claim under way acknowledges
 
-    @property
-    def plain_client(self) -> Redis:
-        """One client for the channel's life on its current pool; keys are prefixed by hand."""
-        held = self.__dict__.get("_plain_client")
-        if held is None or held.connection_pool is not self.pool:
-            held = self.__dict__["_plain_client"] = Redis(connection_pool=self.pool)
-        return held
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ahead = Ahead()
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         # kombu clears these when Redis goes away, and would end the worker with an AttributeError on the way
@@ -66,15 +67,6 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             raise RedisConnectionError("This channel's connection is closed.")
         return super()._get_pool(asynchronous)
 
-    @property
-    def lease_keys(self) -> list[str]:
-        """Of the sorted set and the hash of what workers hold."""
-        return [self.prefixed(self.unacked_index_key), self.prefixed(self.unacked_key)]
-
-    def prefixed(self, key: str) -> str:
-        """With the deployment's prefix."""
-        return f"{self.global_keyprefix}{key}"
-
     def held_tags(self) -> set[str]:
         """Delivery tags of all that this channel has taken and not acknowledged. Callable from another thread."""
         while True:
@@ -82,11 +74,16 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
                 delivered = set(self.qos._delivered) - set(self.qos._dirty)
             except RuntimeError:  # it changed while it was read
                 continue
-            return delivered | {self._claim_tag}
+            return delivered | set(self.claimed_tags())
 
-    def run_script(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        """Run one of the scripts that move messages, in this deployment. Raises: as ``server_script.run_script``."""
-        return run_script(self.plain_client, script, keys, [*arguments, self.global_keyprefix])
+    def claimed_tags(self) -> list[str]:
+        """Of what this channel has taken, or may have, and not delivered to its consumer, the next one first."""
+        under_way = [self._claim_tag, *(f"{self._claim_tag}.{place}" for place in range(1, MOST + 1))]
+        return [*self.ahead.tags(), *(under_way if self._is_unanswered else ())]
+
+    def is_about_to_claim(self) -> bool:
+        """Whether a claim follows as soon as there is a place for a message, which can carry acknowledgements."""
+        return bool(self.active_queues) and not (self._in_poll or self._closing or is_stopping())
 
     # Consuming: kombu's poller calls _brpop_start to send a command and _brpop_read when its reply has come.
 
@@ -97,8 +94,15 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
+        if is_stopping():
+            give_back_ahead(self)
+        while self.qos.can_consume() and (claimed := self.ahead.next()):
+            if claimed.queue in self.active_queues:
+                self._deliver_claimed(claimed)
+            else:  # the worker was told to leave it meanwhile
+                self.qos.restore_by_tag(claimed.tag)
         queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues:
+        if not queues or not self.qos.can_consume():
             return
         self._in_poll = self.client.connection
         self._claim(queues)
@@ -110,9 +114,14 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         keys = [*self.lease_keys, *lists]
         command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", script_sha(CLAIM))
         self._waits_for_token = False
+        self._is_unanswered = True
         self._brpop_sent_at = time.monotonic()
+        self._claim_acks = {**self._claim_acks, **unsent_acks.take()}
+        acknowledged = [part for ack in self._claim_acks.items() for part in ack]
+        short = [part for task in self.ahead.short_tasks.items() for part in task]
         self.client.connection.send_command(
-            *command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues), self.global_keyprefix
+            *(*command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues)),
+            *(MOST, TOGETHER, len(self._claim_acks), *acknowledged, *short, self.global_keyprefix),
         )
 
     def _wait_for_token(self, next_turn: int) -> None:
@@ -132,36 +141,55 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
             raise Empty from None
         except self.connection_errors:
             self._in_poll = None
+            self._keep_claim_acks()
             connection.disconnect()
             raise
         except ResponseError as refusal:
             # Whatever it is, a claim that got no answer is over, and closing this channel must not wait for one.
             self._in_poll = None
+            self._keep_claim_acks()
             raise RedisRefusesError(str(refusal)) from refusal
+        if not self._waits_for_token:
+            self._claim_acks = {}
         if self._closing:
-            self._in_poll = None
             if not self._waits_for_token and isinstance(reply, list):
-                self.qos.restore_by_tag(self._claim_tag)
+                for place in reversed(range(len(reply))):
+                    self.qos.restore_by_tag(self._tag_of(place))
+            self._in_poll = None
             raise Empty
         if self._waits_for_token:
             self._in_poll = None
             self._brpop_start()  # sends nothing when the worker was told to leave its last queue meanwhile
             raise Empty
         if not isinstance(reply, list):
+            self._is_unanswered = False
             self._wait_for_token(reply)
             raise Empty
+        first, *others = [
+            Claimed(self._tag_of(at), message, self._claimed_queues[place - 1], int(fence), bool(in_turn))
+            for at, (place, message, fence, in_turn) in enumerate(reply)
+        ]
+        self.ahead.put(others)
+        self._is_unanswered = False
         self._in_poll = None
-        place, message, fence, in_turn = reply
-        queue = self._claimed_queues[place - 1]
-        self._queue_cycle.rotate(queue)
-        self._deliver_claimed(message, queue, int(fence), in_turn=bool(in_turn))
+        self._queue_cycle.rotate(first.queue)
+        self._deliver_claimed(first)
         return True
 
-    def _deliver_claimed(self, message: bytes, queue: str, fence: int, *, in_turn: bool) -> None:
-        """Hand a message to its consumer under the tag of this claim, which no other delivery of it has."""
+    def _keep_claim_acks(self) -> None:
+        unsent_acks.add(self._claim_acks)
+        self._claim_acks = {}
+
+    def _tag_of(self, place: int) -> str:
+        """Of a message of this claim, from 0."""
+        return f"{self._claim_tag}.{place}" if place else self._claim_tag
+
+    def _deliver_claimed(self, claimed: Claimed) -> None:
+        """Hand a message to its consumer under the tag of its claim, which no other delivery of it has."""
+        tag, message, queue, fence, in_turn = claimed
         try:
             payload = loads(bytes_to_str(message))
-            payload["properties"]["delivery_tag"] = self._claim_tag
+            payload["properties"]["delivery_tag"] = tag
             check_envelope(payload)
             payload["headers"][FENCE_HEADER] = fence
             payload["properties"]["delivery_info"] |= {CLAIMED_FROM: queue, IN_TURN: in_turn}
@@ -170,21 +198,21 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         except Exception as error:
             # One unreadable message must not stop the worker, whatever is wrong with it.
             logger.exception("A message of queue %s cannot be read; it is parked among the dead letters", queue)
-            park_unreadable(self, self._claim_tag, message.decode(errors="replace"), queue, f"unreadable: {error!r}")
+            park_unreadable(self, tag, message.decode(errors="replace"), queue, f"unreadable: {error!r}")
             return
         if queue in self._no_ack_queues:  # nobody will acknowledge it, so its lease would give it back
-            self.run_script(ACK, self.lease_keys, [self._claim_tag, ""])
-        if not (is_early and self._delay_claimed(message, queue, payload)):
+            self.run_script(ACK, self.lease_keys, [tag, ""])
+        if not (is_early and self._delay_claimed(tag, message, queue, payload)):
             self.connection._deliver(payload, queue)
 
-    def _delay_claimed(self, message: bytes, queue: str, payload: dict[str, Any]) -> bool:
+    def _delay_claimed(self, tag: str, message: bytes, queue: str, payload: dict[str, Any]) -> bool:
         """A stock client queued a message for later: it waits in Redis, not in a worker's memory.
 
         Returns: False when it is due by the server's clock.
         """
         keys = [*self.lease_keys, self.list_for(queue, payload)]
         headers = payload["headers"]
-        return bool(self.run_script(DELAY, keys, [self._claim_tag, queue, headers["id"], message, due_at(headers)]))
+        return bool(self.run_script(DELAY, keys, [tag, queue, headers["id"], message, due_at(headers)]))
 
     def restore(self, tag: str, held: str, *, score: str = "") -> bool:
         """Put a leased message back at the head of its queues. Returns: False when somebody else was first."""
@@ -202,24 +230,3 @@ class ClaimingChannelMixin(kombu_redis.Channel):  # type: ignore[misc]
         return bool(
             self.run_script(RESTORE, [*self.lease_keys, *lists], [tag, score, task_id, dumps(payload), *queues])
         )
-
-    # The queues themselves.
-
-    def list_for(self, queue: str, message: Mapping[str, Any]) -> str:
-        """The list for a message of this priority; with the deployment's prefix."""
-        return self.prefixed(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))
-
-    def lists_of(self, queue: str) -> list[str]:
-        """A queue's lists, one a step of priority, the most urgent first; with the deployment's prefix."""
-        return [self.prefixed(self._q_for_pri(queue, step)) for step in self.priority_steps]
-
-    def _purge(self, queue: str) -> int:
-        """``celery purge``: what waited is cancelled, by the reconciler, so that its clients hear of it."""
-        purged = [
-            self.run_script(PURGE, [name, self.prefixed(f"{PURGED}-{uuid4()}")], []) for name in self.lists_of(queue)
-        ]
-        return sum(purged)
-
-    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        super()._delete(queue, *args, **kwargs)
-        self.plain_client.delete(self.prefixed(wake_key(queue)), *map(order_key, self.lists_of(queue)))

@@ -7,12 +7,44 @@ from libs.flask_celery.place_scripts import PLACES
 #: greater than all before, by which a run is told from the one that replaced it. The clock is in it, so that the
 #: numbers go on growing when the broker's database was emptied.
 #: A job that has waited for its turn (``line_scripts``) goes before its list's others when that has come.
-#: KEYS: 1 unacked_index, 2 unacked, 3 … the lists, in the order to look. ARGV: 1 the delivery tag, then for each
-#: list its queue as a JSON string. Returns {the list's place (from 1), message, number, 1 when it was its turn}, or
-#: the milliseconds to the next turn of one of the lists, 0 when nothing waits for one.
+#: When the first one is short, so many more of its list are taken as ``fetching_ahead`` allows; and what the worker
+#: has to acknowledge is acknowledged.
+#: KEYS: 1 unacked_index, 2 unacked, 3 … the lists, in the order to look. ARGV: 1 the delivery tag of the first one;
+#: the others' have their place from 1 behind it; then for each list its queue as a JSON string, how many more may be
+#: taken, the milliseconds that all may take, how many acknowledgements there are, for each its tag and task id or
+#: '', and for each task whose jobs are short its name and how long they are (ms).
+#: Returns {{the list's place (from 1), message, number, 1 when it was its turn}, …}, or the milliseconds to the next
+#: turn of one of the lists, 0 when nothing waits for one.
 CLAIM = (
     LINES
     + """
+local lists = #KEYS - 2
+local most, left, acks = tonumber(ARGV[lists + 2]), tonumber(ARGV[lists + 3]), tonumber(ARGV[lists + 4])
+local first_ack = lists + 5
+for at = first_ack, first_ack + 2 * acks - 1, 2 do let_go(KEYS[1], KEYS[2], ARGV[at], ARGV[at + 1]) end
+
+local short = {}
+for at = first_ack + 2 * acks, #ARGV - 1, 2 do short[ARGV[at]] = tonumber(ARGV[at + 1]) end
+-- How long the job of a message takes (ms), or nil when it is not short. A large message is not looked into.
+local function length_of(message)
+  return #message <= 16384 and short[string.match(message, '"task"%s*:%s*"([^"\\]*)"') or ''] or nil
+end
+
+local claims, index, unacked, held, ids = {}, {}, {}, {}, {}
+local fence = tonumber(redis.call('GET', key('taskgate-fence')) or 0)
+local function claim(place, message, in_turn)
+  local tag = #claims == 0 and ARGV[1] or ARGV[1] .. '.' .. #claims
+  fence = math.max(now_us, fence + 1)
+  index[#index + 1], index[#index + 2] = now, tag
+  unacked[#unacked + 1], unacked[#unacked + 2] = tag, '[' .. message .. ', "", ' .. ARGV[place - 1] .. ']'
+  local id = id_of(message)
+  if id then
+    ids[#ids + 1] = id
+    held[#held + 1], held[#held + 2] = id, tag
+  end
+  claims[#claims + 1] = {place - 2, message, whole(fence), in_turn}
+end
+
 local limits, soonest = limits_by_list(), math.huge
 for place = 3, #KEYS do
   local message, next_turn = take_in_turn(KEYS[place], limits[KEYS[place]])
@@ -20,27 +52,39 @@ for place = 3, #KEYS do
   soonest = math.min(soonest, next_turn)
   message = message or redis.call('RPOP', KEYS[place])
   if message then
-    redis.call('ZADD', KEYS[1], now, ARGV[1])
-    redis.call('HSET', KEYS[2], ARGV[1], '[' .. message .. ', "", ' .. ARGV[place - 1] .. ']')
-    local id = id_of(message)
-    if id then
-      redis.call('ZREM', order_of(KEYS[place]), id)
-      redis.call('HSET', key('taskgate-held'), id, ARGV[1])
+    claim(place, message, in_turn)
+    local took = most > 0 and in_turn == 0 and length_of(message)
+    if took then
+      for _ = 1, math.min(most, math.floor(redis.call('LLEN', KEYS[place]) / 4)) do
+        left = left - took
+        message = redis.call('RPOP', KEYS[place])
+        took = message and length_of(message)
+        if not took or took > left then
+          if message then redis.call('RPUSH', KEYS[place], message) end
+          break
+        end
+        claim(place, message, 0)
+      end
     end
-    local fence = whole(math.max(now_us, tonumber(redis.call('GET', key('taskgate-fence')) or 0) + 1))
-    redis.call('SET', key('taskgate-fence'), fence)
-    return {place - 2, message, fence, in_turn}
+    redis.call('ZADD', KEYS[1], unpack(index))
+    redis.call('HSET', KEYS[2], unpack(unacked))
+    if #ids > 0 then
+      redis.call('ZREM', order_of(KEYS[place]), unpack(ids))
+      redis.call('HSET', key('taskgate-held'), unpack(held))
+    end
+    redis.call('SET', key('taskgate-fence'), whole(fence))
+    return claims
   end
 end
 return soonest == math.huge and 0 or math.ceil(soonest / 1000)
 """
 )
 
-#: Ends a lease. KEYS: 1 unacked_index, 2 unacked. ARGV: 1 tag, 2 task id or ''.
+#: Ends leases. KEYS: 1 unacked_index, 2 unacked. ARGV: for each its tag and task id or ''.
 ACK = (
     PLACES
     + """
-let_go(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+for at = 1, #ARGV - 1, 2 do let_go(KEYS[1], KEYS[2], ARGV[at], ARGV[at + 1]) end
 """
 )
 

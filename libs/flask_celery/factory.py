@@ -18,6 +18,7 @@ from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.deadline_keeper import DeadlineKeeper
 from libs.flask_celery.delays import DelayKeeper
 from libs.flask_celery.direct_publishing import DirectPublishing
+from libs.flask_celery.fetching_ahead import AheadKeeper
 from libs.flask_celery.figures.worker_signs import WorkerSigns
 from libs.flask_celery.file_sweeper import FileSweeper
 from libs.flask_celery.gate import AT_ONCE, Gate
@@ -103,7 +104,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     celery_app.set_default()
     if settings.role is Role.WORKER:
         celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, DeadlineKeeper, RedisCheck, Reconciler, Terminator}
-        celery_app.steps["worker"] |= {SoftShutdown, FileSweeper, SignOfLife, WorkerSigns}
+        celery_app.steps["worker"] |= {SoftShutdown, FileSweeper, SignOfLife, WorkerSigns, AheadKeeper}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

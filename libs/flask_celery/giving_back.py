@@ -101,8 +101,11 @@ def show_waiting(request: Any) -> None:
 def _restore(channel: Any, tags: Iterable[str], *, claimed_too: bool) -> None:
     """Back to the heads of their queues, the newest first, so that their order stays."""
     newest_first = list(tags)[::-1]
-    if claimed_too and channel._claim_tag not in channel.qos._delivered:
-        newest_first.insert(0, channel._claim_tag)  # a claim whose answer nobody will read
+    if claimed_too:
+        newest_first = [
+            *reversed(channel.claimed_tags()),
+            *newest_first,
+        ]  # with a claim whose answer nobody will read
     for tag in newest_first:
         channel.qos.restore_by_tag(tag)
 

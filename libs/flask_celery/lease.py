@@ -6,7 +6,6 @@ worker renews the leases of everything it holds, what it has prefetched too, so 
 """
 
 import logging
-import threading
 from typing import Any
 
 from celery.worker import state
@@ -14,9 +13,10 @@ from kombu.transport.redis import Channel
 from redis import Redis
 from redis.exceptions import RedisError
 
-from libs.flask_celery.delivery_scripts import ACK, RENEW
+from libs.flask_celery.delivery_scripts import RENEW
 from libs.flask_celery.parking import release_quarantined
 from libs.flask_celery.server_script import run_script
+from libs.flask_celery.unsent_acks import send_acks
 from libs.flask_celery.worker_steps import RedisStep, ThreadStep, consumer_channel
 
 logger = logging.getLogger(__name__)
@@ -30,29 +30,6 @@ _TAGS_PER_CALL = 1_000
 def running_tags() -> set[str]:
     """Delivery tags of what this worker runs right now, over whatever channel it came."""
     return {request.message.delivery_tag for request in tuple(state.active_requests)}
-
-
-class UnsentAcks:
-    """Acknowledgements that could not be sent because the connection was gone: sent later, by tag."""
-
-    def __init__(self) -> None:
-        self._tags: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def add(self, tag: str, task_id: str) -> None:
-        """Keep one for later."""
-        with self._lock:
-            self._tags[tag] = task_id
-
-    def take(self) -> dict[str, str]:
-        """The task ids of all that wait, by tag; they are the caller's now."""
-        with self._lock:
-            tags, self._tags = self._tags, {}
-        return tags
-
-
-#: Of this worker process.
-unsent_acks = UnsentAcks()
 
 
 class LeaseKeeper(RedisStep, ThreadStep):
@@ -85,7 +62,7 @@ def renew(channel: Any) -> list[str]:
     """
     tags = list(channel.held_tags() | running_tags())
     with Redis(connection_pool=channel.pool) as client:
-        _send(unsent_acks.take(), channel, client)
+        send_acks(channel, client)
         lost: list[str] = []
         for start in range(0, len(tags), _TAGS_PER_CALL):
             arguments = [*tags[start : start + _TAGS_PER_CALL], channel.global_keyprefix]
@@ -95,15 +72,3 @@ def renew(channel: Any) -> list[str]:
         # Also seen when a job ended between the list and the call, which is harmless.
         logger.debug("Leases that were gone at renewal: %s", lost)
     return lost
-
-
-def _send(acknowledged: dict[str, str], channel: Any, client: Redis) -> None:
-    """Send them, or keep for later what could not be sent."""
-    while acknowledged:
-        tag, task_id = acknowledged.popitem()
-        try:
-            run_script(client, ACK, channel.lease_keys, [tag, task_id, channel.global_keyprefix])
-        except (RedisError, OSError):
-            for unsent, unsent_id in {**acknowledged, tag: task_id}.items():
-                unsent_acks.add(unsent, unsent_id)
-            raise

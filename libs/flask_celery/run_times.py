@@ -31,8 +31,12 @@ class RunTimes:
         if now >= self._stale_at:
             self._stale_at = now + FRESH  # first, so that others use the old ones meanwhile
             try:
-                read = self._backend.client.hgetall(self._backend.keys.run_times)
+                self._means = {name: milliseconds / 1000 for name, milliseconds in self.read().items()}
             except (RedisConnectionError, RedisTimeoutError):
                 return self._means.get(task)
-            self._means = {name.decode(): int(milliseconds) / 1000 for name, milliseconds in read.items()}
         return self._means.get(task)
+
+    def read(self) -> dict[str, int]:
+        """Of all tasks as they are now, in milliseconds. Raises: redis-py's errors."""
+        read = self._backend.client.hgetall(self._backend.keys.run_times)
+        return {name.decode(): int(milliseconds) for name, milliseconds in read.items()}

@@ -31,6 +31,7 @@ from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state
 
 from libs.flask_celery.cutting_short import cut_short
+from libs.flask_celery.fetching_ahead import give_back_ahead
 from libs.flask_celery.giving_back import give_back_waiting
 from libs.flask_celery.worker_steps import consumer_channel
 
@@ -143,12 +144,13 @@ def _give_back_waiting(worker: Any, closed_by: float) -> None:
     # A thread or greenlet asks as it starts a job; a child process, and the main thread in a solo pool, do not.
     asks = pool not in ("prefork", "solo")
     closed = _wait_until_closed(worker, closed_by)
-    if not closed and not asks:
-        return
     channel = consumer_channel(worker)
     if not hasattr(channel, "lease_keys"):  # another broker gives back what was not acknowledged as it is left
         return
     try:
+        give_back_ahead(channel)
+        if not closed and not asks:
+            return
         give_back_waiting(channel, closed=closed, dispatched_may_wait=asks)
     except Exception:
         logger.exception("What the worker had taken could not be given back; it will be when its leases are over")
