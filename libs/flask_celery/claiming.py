@@ -58,7 +58,12 @@ class ClaimingChannelMixin(QueueListsMixin):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.ahead = Ahead()
+        self.ahead = Ahead(self.connection)
+
+    def close(self) -> None:
+        """Give back what has been claimed, and let go of the loop."""
+        super().close()
+        self.ahead.nudge.close()
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         # kombu clears these when Redis goes away, and would end the worker with an AttributeError on the way
@@ -99,6 +104,7 @@ class ClaimingChannelMixin(QueueListsMixin):
         while self.qos.can_consume() and (claimed := self.ahead.next()):
             if claimed.queue in self.active_queues:
                 self._deliver_claimed(claimed)
+                self.ahead.nudge()
             else:  # the worker was told to leave it meanwhile
                 self.qos.restore_by_tag(claimed.tag)
         queues = self._queue_cycle.consume(len(self.active_queues))

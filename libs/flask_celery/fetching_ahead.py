@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from libs.flask_celery.loop_nudge import LoopNudge
 from libs.flask_celery.run_times import RunTimes
 from libs.flask_celery.unsent_acks import send_acks, unsent_acks
 from libs.flask_celery.worker_steps import RedisStep, ThreadStep, consumer_channel
@@ -54,9 +55,10 @@ class Claimed(NamedTuple):
 class Ahead:
     """What one channel has fetched ahead. The consumer's thread takes from it, and the keeper's may empty it."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Any) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[Claimed] = deque()
+        self.nudge = LoopNudge(transport)
         #: The tasks whose jobs may be fetched, with the milliseconds that their runs take.
         self.short_tasks: Mapping[str, int] = {}
 

@@ -19,6 +19,7 @@ from libs.flask_celery.acceptance import FIRST_HEADER, publication, terms_now
 from libs.flask_celery.broadcasts import refuse_submission
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.delays import due_at
+from libs.flask_celery.loop_nudge import LoopAwareTransportMixin
 from libs.flask_celery.place_scripts import PUT
 
 #: The key of ``broker_transport_options`` under which :class:`RecordPlace` stands.
@@ -114,7 +115,7 @@ class Channel(RecordingChannelMixin):
     """For one Redis."""
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(LoopAwareTransportMixin, kombu_redis.Transport):  # type: ignore[misc]
     """For ``redis://``, ``rediss://`` and ``redis+socket://``."""
 
     Channel = Channel
@@ -124,7 +125,7 @@ class SentinelChannel(RecordingChannelMixin, kombu_redis.SentinelChannel):  # ty
     """For a Redis that Sentinel watches."""
 
 
-class SentinelTransport(kombu_redis.SentinelTransport):  # type: ignore[misc]
+class SentinelTransport(LoopAwareTransportMixin, kombu_redis.SentinelTransport):  # type: ignore[misc]
     """For ``sentinel://``."""
 
     Channel = SentinelChannel
