@@ -15,7 +15,7 @@ _AT_ONCE = 64
 
 
 class LoopAwareTransportMixin:
-    """Knows the loop that it is read in. kombu's global one is forgotten when a loop is set up anew (``Hub.reset``)."""
+    """Knows its loop. kombu's global one is forgotten when a loop is set up anew (``Hub.reset``)."""
 
     event_loop: Hub | None = None
 
