@@ -2,32 +2,55 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def log_event(logger: logging.Logger, event: str, fields: Mapping[str, Any]) -> None:
-    """Log an event of level INFO. Its line does not say where in the code it came from.
+    """Log an event of level INFO. Its line does not say where in the code it came from, nor from which thread.
 
     To formatters of this package's and of structlog's it is what structlog's own logger would have handed them.
     """
-    record = logging.LogRecord(logger.name, logging.INFO, "", 0, "", None, None)
-    moment = datetime.fromtimestamp(record.created, UTC).isoformat()
-    record.msg = {  # as structlog has it there
-        **fields,
-        "event": event,
-        "time": f"{moment.removesuffix('+00:00')}Z",
-        "level": "info",
-        "logger": logger.name,
+    record, now = logging.LogRecord.__new__(logging.LogRecord), time.time()
+    moment = datetime.fromtimestamp(now, UTC).isoformat()
+    # As ``LogRecord`` has it, which asks for the thread, the process and the file each time.
+    record.__dict__ |= _alike(logger.name)
+    record.__dict__ |= {
+        "created": now,
+        "msecs": now % 1 * 1000,
+        "_logger": logger,
+        "msg": {  # as structlog has it there
+            **fields,
+            "event": event,
+            "time": f"{moment.removesuffix('+00:00')}Z",
+            "level": "info",
+            "logger": logger.name,
+        },
     }
-    record.__dict__.update(is_event=True, _logger=logger, _name="info")
     logger.handle(record)
 
 
 def event_json(record: logging.LogRecord) -> str:
     """The event's line, with its name as ``message``."""
-    fields: Mapping[str, Any] = record.msg  # type: ignore[assignment]
-    return _encode({**{name: value for name, value in fields.items() if name != "event"}, "message": fields["event"]})
+    fields = dict(cast("Mapping[str, Any]", record.msg))
+    fields["message"] = fields.pop("event")
+    return _encode(fields)
+
+
+@cache
+def _alike(name: str) -> Mapping[str, Any]:
+    """What all events of a logger have in common."""
+    record = logging.LogRecord(name, logging.INFO, "", 0, "", None, None)
+    return {
+        **record.__dict__,
+        "thread": None,
+        "threadName": None,
+        "taskName": None,
+        "is_event": True,
+        "_name": "info",
+    }
