@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring as _text
@@ -58,8 +59,8 @@ class JobTokens:
         ends = int(time.time()) + self._ttl
         # As the serializer writes it that reads it, but for what takes it longest: it derives the key each time, and
         # tries whether compression makes the payload shorter.
-        signed = base64_encode(f"[{_text(access.task_id)},{_text(access.owner)},{ends}]")
-        signature = base64_encode(hmac.digest(self._key, signed, "sha256"))
+        signed = urlsafe_b64encode(f"[{_text(access.task_id)},{_text(access.owner)},{ends}]".encode()).rstrip(b"=")
+        signature = urlsafe_b64encode(hmac.digest(self._key, signed, "sha256")).rstrip(b"=")
         return f"{PREFIX}{signed.decode()}.{signature.decode()}"
 
     def read(self, token: str) -> JobAccess:

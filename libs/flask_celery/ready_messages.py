@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _text
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from kombu.utils.json import JSONEncoder, dumps
 from libs.flask_celery.acceptance import Publication
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.message_copy import compacted, payload_of
+from libs.flask_celery.random_uuids import random_uuid
 from libs.flask_celery.record_fields import pending_meta
 
 #: Before the params in a serialised body, which is ``[args, kwargs, embed]``.
@@ -57,44 +59,47 @@ class ReadyMessage:
         record = pending_meta(headers, facts, queue)
         marks = re.compile(f"({'|'.join((*gaps, self._submitted))})")
         self._message, self._record, self._copy = (
-            marks.split(text) for text in (dumps(whole), dumps(record), compacted(whole, queue))
+            _Template(text, marks) for text in (dumps(whole), dumps(record), compacted(whole, queue))
         )
 
     def publication(self, task_id: str, params: Mapping[str, Any], facts: SubmissionFacts) -> Publication:
         """Of the job of these params."""
         gaps = {
             self._id: task_id,
-            self._tag: str(uuid4()),
+            self._tag: random_uuid(),
             self._body: self._encoded(params),
-            self._facts: _object(facts.to_header()),
+            self._facts: facts.to_json(),
             self._owner: _text(facts.owner),
             self._request: "null" if facts.request_id is None else _text(facts.request_id),
             self._submitted: str(facts.submitted_at),
         }
-
-        def filled(text: list[str]) -> str:
-            return "".join([gaps.get(part, part) for part in text])
-
         return Publication(
             task_id=task_id,
             task=self._task,
             queue=self.queue,
             eta=0,
-            message=filled(self._message),
-            record=filled(self._record),
-            copy=filled(self._copy),
+            message=self._message.filled(gaps),
+            record=self._record.filled(gaps),
+            copy=self._copy.filled(gaps),
             facts=facts,
         )
 
     def _encoded(self, params: Mapping[str, Any]) -> str:
         body = f"{_BODY_START}{_encode(params)}{self._body_end}"
-        return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1]
+        return base64.b64encode(body.encode()).decode() if self._in_base64 else _text(body)[1:-1]
 
 
-def _object(fields: Mapping[str, str | int]) -> str:
-    """JSON of texts and whole numbers, without the encoder, whose making takes longer."""
-    members = (f'"{name}": {value if isinstance(value, int) else _text(value)}' for name, value in fields.items())
-    return f"{{{', '.join(members)}}}"
+class _Template:
+    """A text whose marks are to be replaced."""
+
+    def __init__(self, text: str, marks: re.Pattern[str]) -> None:
+        parts = marks.split(text)
+        self._format = "%s".join(part.replace("%", "%%") for part in parts[::2])
+        self._values = itemgetter(*parts[1::2])
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """The text with these values, by mark."""
+        return str(self._format % self._values(values))
 
 
 def _renamed(fields: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
