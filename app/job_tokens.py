@@ -52,7 +52,7 @@ class JobTokens:
             salt=_SALT,
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
-        self._key = self._serializer.make_signer(_SALT).derive_key()  # the newest's
+        self._mac = hmac.new(self._serializer.make_signer(_SALT).derive_key(), digestmod="sha256")  # the newest's
 
     def issue(self, access: JobAccess) -> str:
         """A token that works from now on."""
@@ -60,7 +60,9 @@ class JobTokens:
         # As the serializer writes it that reads it, but for what takes it longest: it derives the key each time, and
         # tries whether compression makes the payload shorter.
         signed = urlsafe_b64encode(f"[{_text(access.task_id)},{_text(access.owner)},{ends}]".encode()).rstrip(b"=")
-        signature = urlsafe_b64encode(hmac.digest(self._key, signed, "sha256")).rstrip(b"=")
+        mac = self._mac.copy()
+        mac.update(signed)
+        signature = urlsafe_b64encode(mac.digest()).rstrip(b"=")
         return f"{PREFIX}{signed.decode()}.{signature.decode()}"
 
     def read(self, token: str) -> JobAccess:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from http import HTTPStatus
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_json_object(request: Request) -> dict[str, Any]:
         )
     try:
         # Given bytes, json.loads would take UTF-16 and UTF-32 too.
-        text = body.decode("utf-8-sig")
+        text = body.removeprefix(BOM_UTF8).decode()
         value = _decode(text)
         if is_too_deep(text):
             raise RecursionError

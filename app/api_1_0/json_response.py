@@ -12,6 +12,8 @@ from app.json_values import dumps
 
 _LINES = {status.value: f"{status.value} {status.phrase.upper()}" for status in HTTPStatus}
 
+_OF_A_BODY = frozenset({"Content-Type", "Content-Length", "Content-Language"})
+
 
 class PlainResponse(Response):
     """One whose body is there and whose headers are as they are to be sent: its addresses are ASCII and relative.
@@ -26,7 +28,12 @@ class PlainResponse(Response):
         ready.add("Cache-Control", "no-store")
         for name, value in headers:
             ready.add(name, value)
-        super().__init__([body], _LINES[status], ready)
+        # As ``Response.__init__`` leaves it, once it has found out what its arguments may be.
+        self.headers = ready
+        self._status, self._status_code = _LINES[status], int(status)
+        self.direct_passthrough = False
+        self._on_close = []
+        self.response = [body]
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """As werkzeug's, which takes every address apart, where there is anything to change about it."""
@@ -36,6 +43,18 @@ class PlainResponse(Response):
             return super().__call__(environ, start_response)
         start_response(self.status, self.headers.to_wsgi_list())
         return ClosingIterator(parts, self.close) if self._on_close else parts
+
+
+class Unchanged(PlainResponse):
+    """304: the client has it already."""
+
+    def __init__(self, headers: Iterable[tuple[str, str]]) -> None:
+        super().__init__(b"", HTTPStatus.NOT_MODIFIED, headers)
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Without what says something of a body (RFC 9110, 15.4.5)."""
+        start_response(self.status, [(n, v) for n, v in self.headers.to_wsgi_list() if n not in _OF_A_BODY])
+        return ClosingIterator((), self.close) if self._on_close else ()
 
 
 def json_response(data: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:

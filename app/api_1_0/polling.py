@@ -9,7 +9,7 @@ from http import HTTPStatus
 from flask import Response, current_app, request
 from werkzeug.datastructures import ETags
 
-from app.api_1_0.json_response import PlainResponse
+from app.api_1_0.json_response import PlainResponse, Unchanged
 from app.json_values import dumps
 from libs.flask_celery import WatchHub
 
@@ -79,9 +79,7 @@ def poll_response(representation: Representation, **headers: str) -> Response:
         told.append(("Retry-After", str(representation.retry_after)))
     # Weakly: a proxy that compresses makes a strong tag a weak one (RFC 9110, 13.1.2).
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(representation.etag):
-        response = Response(status=HTTPStatus.NOT_MODIFIED, headers=[*told, ("Cache-Control", "no-store")])
-        del response.headers["Content-Type"]
-        return response
+        return Unchanged(told)
     return PlainResponse(representation.body, HTTPStatus.OK, told)
 
 

@@ -9,7 +9,7 @@ from app.application import ServiceFlask
 from app.problem import ProblemError
 from app.rate_limits.addresses import caller_of
 from app.rate_limits.allowances import Allowances
-from app.rate_limits.limits import LimitReachedError, RateLimit
+from app.rate_limits.limits import LimitReachedError, RateLimit, Standing
 from config import Config
 from libs.flask_celery import WindowCounter
 
@@ -37,15 +37,16 @@ class RateLimits:
 
     def spend_caller(self, caller: str, *, submits: bool) -> None:
         """A request with a credential that works: ``caller`` names it."""
+        standings = g.setdefault("rate_standings", [])
         if self._key is not None:
-            self._spend(self._key, caller)
+            self._spend(self._key, caller, standings)
         if self._submit is not None and submits:
-            self._spend(self._submit, caller)
+            self._spend(self._submit, caller, standings)
 
     def spend_address(self) -> None:
         """A request without one."""
         if self._address is not None:
-            self._spend(self._address, caller_of(request.remote_addr))
+            self._spend(self._address, caller_of(request.remote_addr), g.setdefault("rate_standings", []))
 
     def give_back_address(self) -> None:
         """It has one after all."""
@@ -57,8 +58,7 @@ class RateLimits:
         """Let go of the connections."""
         self._allowances.close()
 
-    def _spend(self, limit: RateLimit, caller: str) -> None:
-        standings = g.setdefault("rate_standings", [])
+    def _spend(self, limit: RateLimit, caller: str, standings: list[Standing]) -> None:
         try:
             standings.append(self._allowances.spend(limit, caller))
         except LimitReachedError as error:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -16,18 +16,18 @@ def log_event(logger: logging.Logger, event: str, fields: Mapping[str, Any]) -> 
 
     To formatters of this package's and of structlog's it is what structlog's own logger would have handed them.
     """
-    record, now = logging.LogRecord.__new__(logging.LogRecord), time.time()
-    moment = datetime.fromtimestamp(now, UTC).isoformat()
+    record, nanoseconds = logging.LogRecord.__new__(logging.LogRecord), time.time_ns()
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     # As ``LogRecord`` has it, which asks for the thread, the process and the file each time.
     record.__dict__ |= _alike(logger.name)
     record.__dict__ |= {
-        "created": now,
-        "msecs": now % 1 * 1000,
+        "created": nanoseconds / 1e9,
+        "msecs": fraction / 1e6,
         "_logger": logger,
         "msg": {  # as structlog has it there
             **fields,
             "event": event,
-            "time": f"{moment.removesuffix('+00:00')}Z",
+            "time": f"{_second(seconds)}.{fraction // 1000:06}Z",
             "level": "info",
             "logger": logger.name,
         },
@@ -40,6 +40,12 @@ def event_json(record: logging.LogRecord) -> str:
     fields = dict(cast("Mapping[str, Any]", record.msg))
     fields["message"] = fields.pop("event")
     return _encode(fields)
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """A second, in which many events may be."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 @cache

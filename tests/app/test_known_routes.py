@@ -61,13 +61,12 @@ def test_what_is_remembered_is_what_is_found(app: Flask, method: str) -> None:
                 assert matched(app, asked, method, remembering=True) == found, asked
 
 
-def test_values_are_each_requests_own(app: Flask) -> None:
-    for path in (f"{API}/tasks/maintenance.adds/jobs", f"{API}/results/{ID}"):
-        with app.test_request_context(path, method="POST" if "tasks" in path else "GET") as first:
-            assert first.request.view_args is not None
-            first.request.view_args.clear()
-        with app.test_request_context(path, method="POST" if "tasks" in path else "GET") as second:
-            assert second.request.view_args
+@pytest.mark.parametrize(("method", "path"), [("POST", f"{API}/tasks/adds/jobs"), ("GET", f"{API}/results/{ID}")])
+def test_values_are_each_requests_own(method: str, path: str, app: Flask) -> None:
+    for _ in range(3):
+        with app.test_request_context(path, method=method) as context:
+            assert context.request.view_args
+            context.request.view_args.clear()
 
 
 def test_ids_share_what_is_remembered_and_other_paths_are_not_many(app: Flask) -> None:
