@@ -9,7 +9,7 @@ TESTS ?= tests examples
 PYTEST_OPTIONS ?= -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)') + 1 )) --dist loadfile
 
 .PHONY: help run test test-long chaos lint format bench bench-quick bench-results bench-profiles bench-batches \
-  bench-matching bench-reconciling bench-waiting clean
+  bench-growth bench-matching bench-reconciling bench-waiting clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench-results: $(VENV)/.dev ## measure all rates and write bench/RESULTS.md
 
 bench-profiles: $(VENV)/.dev ## where the time goes, by py-spy, into bench/PROFILES.md
 	$(BIN)/python -m bench.profiles --write bench/PROFILES.md
+
+bench-growth: $(VENV)/.dev ## what each operation costs with ten, and with a million jobs: a quarter of an hour
+	$(BIN)/python -m bench.growth
 
 bench-batches: $(VENV)/.dev ## what a job of a batch costs, and a batch the API process
 	$(BIN)/python -m bench.batches

@@ -125,6 +125,7 @@ class Config:
     queue_limit: int = _setting("int", 1_000_000, validate=Range(0))
     owner_limit: int = _setting("int", 100_000, validate=Range(0))
     idempotency_ttl: int = _setting("int", 86_400, validate=Range(1))
+    session_ttl: int = _setting("int", 43_200, validate=Range(60, 2_592_000))
     access_token_ttl: int = _setting("int", 86_400, validate=Range(1, _LONGEST_TTL))
     #: Newest first; without any, the application keeps one in ``data_dir``. Not for logs.
     secret_key: tuple[str, ...] = _setting("str", "", then=_secret_keys, shown=False)

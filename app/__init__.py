@@ -6,6 +6,7 @@ from app import (
     access_log,
     api_1_0,
     auth,
+    console,
     cross_origin,
     docs_page,
     errors,
@@ -106,9 +107,11 @@ def create_app(config: Config | None = None) -> ServiceFlask:
     app.extensions["job_followers"] = JobFollowers(celery_app, app.extensions["job_watch"])
     metrics.init_app(app, app.extensions["job_watch"])
     rate_limits.init_app(app, config)
+    console.init_app(app, config)
     app.register_blueprint(api_1_0.make_blueprint())
     app.register_blueprint(service_pages.make_blueprint())
     app.register_blueprint(metrics.make_blueprint())
+    app.register_blueprint(console.make_blueprint())
     app.register_blueprint(docs_page.make_blueprint(service_pages.DOCUMENT_URL))
     access_log.init_app(app)
     if config.trusted_proxies:

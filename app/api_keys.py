@@ -81,6 +81,16 @@ def find_principal(session: Session, key: str) -> Principal | None:
     row = session.get(ApiKey, parts["id"]) if parts is not None else None
     if parts is None or row is None or not compare_digest(row.secret_hash, _hash(parts["secret"])):
         return None
+    return _principal(session, row)
+
+
+def principal_of(session: Session, key_id: str) -> Principal | None:
+    """The same for who has shown the key before, by its id."""
+    row = session.get(ApiKey, key_id)
+    return None if row is None else _principal(session, row)
+
+
+def _principal(session: Session, row: ApiKey) -> Principal | None:
     if not row.is_active(datetime.now(UTC)):
         return None
     return Principal(row.principal, _scopes(row), row.id, webhook_of(session, row.id))

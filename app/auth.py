@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -9,8 +10,9 @@ from flask import Request, Response, current_app, g, request
 from sqlalchemy.orm import Session
 
 from app import key_use
-from app.api_keys import Principal, Scope, find_principal
+from app.api_keys import Principal, Scope, find_principal, principal_of
 from app.application import ServiceFlask
+from app.browser_sessions import BrowserSessions, require_own_page, session_of_request
 from app.extensions import db
 from app.job_tokens import PREFIX, ExpiredTokenError, InvalidTokenError, JobAccess
 from app.problem import ProblemError
@@ -25,26 +27,37 @@ _MOST_REMEMBERED = 10_000
 ACCESS_TOKEN = "access_token"  # noqa: S105 - its name
 
 
+_Read = Callable[[Session, str], Principal | None]
+
+
 class KeyCache:
     """Principals by key for :data:`KEY_MEMORY` seconds. Unknown ones are not: it cannot be filled."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[float, Principal]] = {}
+        #: By what was presented and what that is: the id of a key opens nothing where a key is asked for.
+        self._entries: dict[tuple[_Read, str], tuple[float, Principal]] = {}
         self._lock = threading.Lock()
 
     def knows(self, key: str) -> bool:
         """Whether the key has worked here before, so that nobody is guessing it."""
-        return key in self._entries
+        return (find_principal, key) in self._entries
 
     def find(self, key: str) -> Principal | None:
         """The principal, from memory or from SQL."""
-        now = time.monotonic()
+        return self._find(find_principal, key)
+
+    def find_by_id(self, key_id: str) -> Principal | None:
+        """The same for the key of this id, which has been presented before: with a session of a browser."""
+        return self._find(principal_of, key_id)
+
+    def _find(self, read: _Read, presented: str) -> Principal | None:
+        now, key = time.monotonic(), (read, presented)
         entry = self._entries.get(key)
         if entry is not None and entry[0] > now:
             return entry[1]
         # Not the request's session: that one would keep its connection for as long as the request is held.
         with Session(db.engine) as session:
-            principal = find_principal(session, key)
+            principal = read(session, presented)
         with self._lock:
             if principal is None:
                 self._entries.pop(key, None)
@@ -73,11 +86,16 @@ def require(scope: Scope, *, job: str | None = None, also: Scope | None = None) 
     Raises: ProblemError 400, 401, 403 or 429; UnknownJobError for the token of another job.
     """
     asked, facts = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
-    credential = _credential(asked, facts, in_query=job is not None and asked.method in ("GET", "HEAD"))
-    if credential.startswith(PREFIX):
-        principal = _by_token(credential, scope, job)
+    in_query = job is not None and asked.method in ("GET", "HEAD")
+    session_id = session_of_request(asked)
+    if session_id is not None and not (in_query and ACCESS_TOKEN in asked.args):
+        principal = _by_session(session_id, scope, facts)
     else:
-        principal = _by_key(credential, scope, facts)
+        credential = _credential(asked, facts, in_query=in_query)
+        if credential.startswith(PREFIX):
+            principal = _by_token(credential, scope, job)
+        else:
+            principal = _by_key(credential, scope, facts)
     if also is not None and not principal.may(also):
         raise _lacks(also)
     facts.principal = principal.name
@@ -129,6 +147,29 @@ def _by_key(key: str, scope: Scope, facts: Any) -> Principal:
         raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
     if not known:
         limits.give_back_address()
+    return _admitted(principal, scope, facts, limits)
+
+
+def _by_session(session_id: str, scope: Scope, facts: Any) -> Principal:
+    """Raises also: redis-py's connection errors."""
+    facts.for_the_browser = True
+    require_own_page()
+    principal = principal_of_session(session_id)
+    if principal is None:
+        _limits().spend_address()
+        raise _invalid_token("Your session is over, or its API key is. Sign in again.")
+    return _admitted(principal, scope, facts, _limits())
+
+
+def principal_of_session(session_id: str) -> Principal | None:
+    """Whose session this is; None when it, or its key, is over. Raises: redis-py's connection errors."""
+    sessions: BrowserSessions = current_app.extensions["browser_sessions"]
+    keys: KeyCache = current_app.extensions["api_keys"]
+    found = sessions.find(session_id)
+    return None if found is None else keys.find_by_id(found[0])
+
+
+def _admitted(principal: Principal, scope: Scope, facts: Any, limits: RateLimits) -> Principal:
     facts.key_id = principal.key_id
     limits.spend_caller(f"{principal.key_id}", submits=scope is Scope.SUBMIT)
     if not principal.may(scope):
@@ -190,3 +231,6 @@ def _keep_to_the_caller(_: Request, facts: Any, response: Response) -> None:
     if "token_in_query" in facts:
         response.headers["Cache-Control"] = "private, no-store"
         response.headers["Referrer-Policy"] = "no-referrer"
+    if "for_the_browser" in facts:
+        response.headers["Cache-Control"] = "private, no-store"
+        response.vary.add("Cookie")

@@ -46,8 +46,8 @@ _MAX_AGE = 7200
 def init_app(app: Flask, origins: tuple[str, ...]) -> None:
     """Let pages of these origins use the API; ``*`` is all of them.
 
-    Callers are known by a key or token that the page itself sends, never by what the browser keeps (cookies), so no
-    answer allows credentials and ``*`` gives nobody more than ``curl`` has.
+    They are known by a key or token that the page itself sends, never by what the browser keeps (the console's cookie
+    is refused to them), so no answer allows credentials and ``*`` gives nobody more than ``curl`` has.
     """
     if not origins:
         return

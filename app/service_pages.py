@@ -1,10 +1,9 @@
-"""Pages beside the API: the document, its human form, and what orchestrators ask."""
+"""Beside the API: its document, and what orchestrators ask."""
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app, json, redirect
+from flask import Blueprint, Response, current_app, json
 from sqlalchemy import false, select
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.api_1_0.links import PREFIX
 from app.extensions import db
@@ -17,17 +16,12 @@ DOCUMENT_URL = f"{PREFIX}/openapi.json"
 
 
 def make_blueprint() -> Blueprint:
-    """``openapi.json``, ``healthz``, ``readyz`` and the way to the docs."""
+    """``openapi.json``, ``healthz`` and ``readyz``."""
     blueprint = Blueprint("service_pages", __name__)
-    blueprint.add_url_rule("/", view_func=_to_docs, endpoint="home")
     blueprint.add_url_rule(DOCUMENT_URL, view_func=_document, endpoint="openapi")
     blueprint.add_url_rule("/healthz", view_func=_alive, endpoint="healthz")
     blueprint.add_url_rule("/readyz", view_func=_ready, endpoint="readyz")
     return blueprint
-
-
-def _to_docs() -> WerkzeugResponse:
-    return redirect("/docs/")
 
 
 def _document() -> Response:

@@ -14,6 +14,7 @@ from app.api_1_0.jobs import Job, JobList
 from app.api_1_0.json_response import json_response
 from app.api_1_0.links import PREFIX
 from app.api_1_0.logs import JobLog
+from app.api_1_0.queues import QueueList, WorkerList
 from app.api_1_0.results import LatestResult, Result, ResultFile, ResultList
 from app.api_1_0.schedules import ScheduleItem, ScheduleList, ScheduleRun
 from app.api_1_0.schemas import ResultSchema
@@ -59,6 +60,8 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
     ("/webhooks/deliveries", WebhookDeliveryList),
     ("/webhooks/deliveries/<delivery_id>", WebhookDelivery),
     ("/webhooks/deliveries/<delivery_id>/redeliver", WebhookRedelivery),
+    ("/queues", QueueList),
+    ("/workers", WorkerList),
     ("/schedules", ScheduleList),
     ("/schedules/<schedule_id>", ScheduleItem),
     ("/schedules/<schedule_id>/run", ScheduleRun),

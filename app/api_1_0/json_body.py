@@ -25,12 +25,34 @@ def read_json_object(request: Request) -> dict[str, Any]:
         NaN and Infinity are not), one that names a member twice or is nested too deeply, 422 for JSON that is not an
         object. 413 comes from werkzeug.
     """
-    environ = request.environ
-    if environ.get("CONTENT_TYPE") != "application/json" and not request.is_json:
+    _require_json(request)
+    return _object_in(_body(request))
+
+
+def load_body(schema: type[Schema], request: Request, *, required: bool = True) -> dict[str, Any]:
+    """The body as the schema loads it; {} for none, when one is not required.
+
+    Raises: ProblemError as :func:`read_json_object`; ValidationError.
+    """
+    if required:
+        _require_json(request)
+    body = _body(request)
+    if not required:
+        if not body.strip():
+            return {}
+        _require_json(request)
+    loaded: dict[str, Any] = schema().load(_object_in(body))
+    return loaded
+
+
+def _require_json(request: Request) -> None:
+    if request.environ.get("CONTENT_TYPE") != "application/json" and not request.is_json:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the params as JSON, with Content-Type: application/json."
         )
-    body = _body(request)
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
     if not body or body.isspace():
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, "The body is empty. Send a JSON object; {} when there are no params."
@@ -55,7 +77,7 @@ def read_json_object(request: Request) -> dict[str, Any]:
 
 
 def _body(request: Request) -> bytes:
-    """Raises: RequestEntityTooLarge."""
+    """To be read once. Raises: RequestEntityTooLarge."""
     length = request.environ.get("CONTENT_LENGTH", "")
     if _LENGTH.fullmatch(length) and "HTTP_TRANSFER_ENCODING" not in request.environ:
         most = request.max_content_length
@@ -69,17 +91,6 @@ def _body(request: Request) -> bytes:
         # read raises the 413.
         request.stream.read(1)
     return body
-
-
-def load_body(schema: type[Schema], request: Request, *, required: bool = True) -> dict[str, Any]:
-    """The body as the schema loads it; {} for none, when one is not required.
-
-    Raises: ProblemError as :func:`read_json_object`; ValidationError.
-    """
-    if not required and not request.get_data().strip():
-        return {}
-    loaded: dict[str, Any] = schema().load(read_json_object(request))
-    return loaded
 
 
 class _RepeatedNameError(ValueError):

@@ -2,7 +2,6 @@
 
 from hashlib import sha256
 from http import HTTPStatus
-from itertools import islice
 from typing import Any
 
 from flask import Response, current_app, request
@@ -21,7 +20,7 @@ from app.api_1_0.zones import ZoneQuery
 from app.api_keys import Principal, Scope
 from app.files import JobFiles
 from app.problem import ProblemError
-from libs.flask_celery import job_specs, remembered_job
+from libs.flask_celery import JobRecord, Wanted, job_specs, remembered_job, search
 
 #: Jobs looked at for the newest one of a task.
 _MOST_SCANNED = 2_000
@@ -98,13 +97,20 @@ class LatestResult(Resource):  # type: ignore[misc]
         celery_app = current_app.extensions["celery"]
         record = remembered_job(celery_app, job_specs(celery_app).get(task), principal.name)
         if record is None:
-            newest = celery_app.backend.records.newest(principal.name)
-            record = next((record for _, record in islice(newest, _MOST_SCANNED) if record.task == task), None)
+            record = _newest_of(celery_app.backend, principal.name, task)
         if record is None:
             raise ProblemError(
                 HTTPStatus.NOT_FOUND, "You have no job of this task, or none that is new enough. Submit one."
             )
         return poll_response(represent(principal, record), **{"Content-Location": result_url(record.task_id)})
+
+
+def _newest_of(backend: Any, owner: str, task: str) -> JobRecord | None:
+    found = search(
+        backend, backend.keys.owner(owner), Wanted(task=task), after=None, limit=1, most_scanned=_MOST_SCANNED
+    )
+    records = backend.records.get_many([task_id for _, task_id in found.jobs])
+    return next((record for record in records if isinstance(record, JobRecord)), None)
 
 
 class ResultFile(Resource):  # type: ignore[misc]

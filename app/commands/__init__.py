@@ -1,10 +1,9 @@
-"""The commands of ``manage.py``, one module each."""
+"""The commands of ``manage.py`` that build the application, one module each. ``manage.py`` imports them when used."""
 
-from app.commands.jobs import jobs
+from app.commands.doctor import doctor
 from app.commands.keys import keys
 from app.commands.openapi import openapi
+from app.commands.stored_jobs import dead, quarantine
 from app.commands.up import up
 
-COMMANDS = (up, keys, jobs, openapi)
-
-__all__ = ["COMMANDS"]
+__all__ = ["dead", "doctor", "keys", "openapi", "quarantine", "up"]

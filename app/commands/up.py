@@ -64,7 +64,8 @@ def _run(app: Flask, config: Config, sample: bool, with_flower: bool) -> None:
 
 
 def _show_addresses(base_url: str, config: Config, key: str) -> None:
-    click.echo(f"\nAPI        {base_url}/api/1.0/tasks")
+    click.echo(f"\nConsole    {base_url}/")
+    click.echo(f"API        {base_url}/api/1.0/tasks")
     click.echo(f"Docs       {base_url}/docs/")
     click.echo(f"Key        {key}   (development, all scopes; also in {config.data_dir / 'dev.key'})")
     click.echo(f"Logs       {config.data_dir / 'logs'}")

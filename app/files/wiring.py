@@ -25,6 +25,7 @@ def init_app(app: Flask, config: Config) -> None:
     work_dir = _work_dir(config)
     uploads = Uploads(storage, rules)
     job_files = JobFiles(storage, uploads, work_dir)
+    app.extensions["file_storage"] = storage
     app.extensions["uploads"] = uploads
     app.extensions["job_files"] = job_files
     app.extensions["job_file_sweep"] = FileSweep(

@@ -24,7 +24,8 @@ class UploadId(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.metadata = {"format": "uuid", **self.metadata}
+        #: For forms: JSON Schema leaves names that begin so to whoever uses them.
+        self.metadata = {"format": "uuid", "x-upload": True, **self.metadata}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         file_id: str = super()._deserialize(value, attr, data, **kwargs)

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, Any] = {
     "DroppedList": {"outcomes": [_ONE["Dropped"]], "next": None},
     "FilePage": {"files": [_ONE["UploadedFile"]], "next": None},
     "WebhookDeliveryPage": {"deliveries": [_ONE["WebhookDelivery"]], "next": None},
+    "WorkerList": {"workers": [_ONE["Worker"]]},
     "SchedulePage": {"schedules": [_ONE["Schedule"]], "next": None},
     # What is taken.
     "Empty": {},

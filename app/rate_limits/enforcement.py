@@ -13,8 +13,9 @@ from app.rate_limits.limits import LimitReachedError, RateLimit, Standing
 from config import Config
 from libs.flask_celery import WindowCounter
 
-#: What is asked by those who look after the service; refusing them would look like an outage.
-EXEMPT_ENDPOINTS = frozenset({"service_pages.healthz", "service_pages.readyz"})
+#: What is asked by those who look after the service; refusing them would look like an outage. And the files of the
+#: console, of which a page loads dozens, once, from memory.
+EXEMPT_ENDPOINTS = frozenset({"service_pages.healthz", "service_pages.readyz", "console.asset"})
 
 #: Endpoints of the API, whose callers are counted by their keys.
 _WITH_KEYS = "api_1_0."

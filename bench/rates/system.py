@@ -79,6 +79,14 @@ class System:
     _running: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> System:
+        try:
+            self._start_serving()
+        except BaseException:  # a signal, too: nothing is left behind
+            self._running.close()
+            raise
+        return self
+
+    def _start_serving(self) -> None:
         self.redis.prepare()
         environment = dict(os.environ)
         self.redis_process = self._start("redis", Command(self.redis.argv, environment, self.folder))
@@ -88,7 +96,6 @@ class System:
             client.config_set("auto-aof-rewrite-percentage", 0)  # none of them rewrites its file while it is measured
         self.api_process = self._start("api", self.api)
         wait_until(self._listens, timeout=60, what=f"the API of {self.name}")
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop_workers()

@@ -24,6 +24,7 @@ from libs.flask_celery.batches.reading import read_batch, read_batch_jobs
 from libs.flask_celery.batches.records import BatchRecord, BatchRecords, ThenJob
 from libs.flask_celery.batches.submitting import SubmittedBatch, submit_many
 from libs.flask_celery.batches.then import Then, watched_as
+from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.celery_config import CelerySettings, Role
 from libs.flask_celery.completions import completions_table, forget_completions
 from libs.flask_celery.current_job import JobFileStore, current_job
@@ -57,6 +58,7 @@ from libs.flask_celery.factory import FlaskCelery, make_celery
 from libs.flask_celery.failures import FailedJob, FailedJobs, Failures
 from libs.flask_celery.figures.counting import BUCKETS, Counts, RunLengths
 from libs.flask_celery.figures.reading import BrokerFigures, Figures, QueueFigures, read_figures
+from libs.flask_celery.figures.workers import WorkerFigures, read_workers
 from libs.flask_celery.file_sweeper import JobFileSweep
 from libs.flask_celery.file_use import kept_files, unfinished_params
 from libs.flask_celery.gate import UNAVAILABLE
@@ -76,6 +78,7 @@ from libs.flask_celery.jobs import JobSpec, job, job_spec, job_specs
 from libs.flask_celery.quarantine import quarantined, release_from_quarantine
 from libs.flask_celery.queues_in_use import declared_queues, queues_in_use
 from libs.flask_celery.records import JobFailure, JobFile, JobProgress, JobRecord, JobRecords
+from libs.flask_celery.redis_checks import problems_of as redis_problems
 from libs.flask_celery.repeat import run_again
 from libs.flask_celery.schedules.cron import Cron, CronError
 from libs.flask_celery.schedules.firing import run_now
@@ -115,8 +118,9 @@ __all__ = [
     "Cron", "CronError", "Schedule", "ScheduleSource", "Schedules", "run_now",
     # Looking after them
     "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "FailedJob", "FailedJobs", "Failures",
-    "Figures", "QueueFigures", "RunLengths", "forget_completions", "kept_files", "quarantined", "read_figures",
-    "release_from_quarantine", "run_again", "unfinished_params",
+    "Figures", "QueueFigures", "RunLengths", "WorkerFigures", "broker_channel", "forget_completions", "kept_files",
+    "quarantined", "read_figures", "read_workers", "redis_problems", "release_from_quarantine", "run_again",
+    "unfinished_params",
     # Serving their queues
     "declared_queues", "queues_in_use",
     # Doing more in the workers

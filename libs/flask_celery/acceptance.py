@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g, has_app_context
-from kombu.serialization import dumps as serialized
-from kombu.utils.json import dumps
 
 from libs.flask_celery.accept_script import (
     ACCEPTED,
@@ -38,8 +36,8 @@ from libs.flask_celery.errors import (
     QueueFullError,
 )
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.message_copy import compacted
-from libs.flask_celery.record_fields import pending_meta
+from libs.flask_celery.message_copy import compact, compacted
+from libs.flask_celery.record_fields import pending_record
 from libs.flask_celery.unique import UNIQUE_HEADER, AlreadyRunningError, OccupiedTaskError, claim_name
 
 #: The header with a run's fence: put in at delivery, and carried by what a run publishes in its own job's name.
@@ -201,8 +199,8 @@ def publication(
         task=headers["task"],
         queue=queue,
         eta=eta,
-        message=str(dumps(message)) if push else "",
-        record=serialized(pending_meta(headers, facts, queue), serializer=serializer)[-1],
+        message=compact(message) if push else "",
+        record=pending_record(headers, facts, queue, serializer),
         copy=compacted(message, queue),
         facts=facts,
         number=publication_of(headers),

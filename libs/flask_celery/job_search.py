@@ -17,8 +17,8 @@ from libs.flask_celery.states import JobState
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
 
-#: Looked at in one call of the script, with something to compare and without.
-_AT_ONCE, _AT_ONCE_UNCOMPARED = 1_000, 100
+#: Looked at in one call of the script: at first, where most jobs may be wanted, and then, where few are.
+_AT_FIRST, _AT_ONCE = 100, 1_000
 
 #: Where a job stands in an index: its time in ms, and its task id.
 Position = tuple[int, str]
@@ -106,12 +106,12 @@ def _chunks(
     backend: "JobBackendMixin", index: str, wanted: Wanted, after: Position | None
 ) -> Iterator[list[Position]]:
     compared = wanted.task or wanted.owner or wanted.states
-    count = _AT_ONCE if compared else _AT_ONCE_UNCOMPARED
+    count = _AT_FIRST
     lowest = "-inf" if wanted.since is None else wanted.since
     highest: float | str = "+inf" if wanted.until is None else f"({wanted.until}"
     if after is not None and (wanted.until is None or after[0] < wanted.until):
         highest = after[0]
-    offset = 0
+    offset = 0 if after is None or highest != after[0] else _jobs_up_to(backend, index, after)
     while page := backend.client.zrevrangebyscore(index, highest, lowest, start=offset, num=count, withscores=True):
         entries = [(int(score), bytes_to_str(member)) for member, score in page]
         # Jobs that came in meanwhile push the ranks on: what was read before is not read again.
@@ -124,6 +124,20 @@ def _chunks(
         if fresh:
             after = fresh[-1]
             yield fresh
+        count = _AT_ONCE if compared else _AT_FIRST
+
+
+def _jobs_up_to(backend: "JobBackendMixin", index: str, position: Position) -> int:
+    """How many jobs of a position's time the index has down to the position: a batch's ten thousand are of one time.
+
+    0 when the position's job is no longer there. Jobs that come in meanwhile, or between the two questions, only make
+    it too few.
+    """
+    with backend.client.pipeline(transaction=False) as pipe:
+        pipe.zrevrank(index, position[1])
+        pipe.zcount(index, f"({position[0]}", "+inf")
+        rank, newer = pipe.execute()
+    return 0 if rank is None else max(rank + 1 - newer, 0)
 
 
 def _matching(backend: "JobBackendMixin", wanted: Wanted, entries: Sequence[Position]) -> set[int]:

@@ -61,7 +61,8 @@ local function order_of(list) return list .. ':taskgate-order' end
 -- The id in a message's headers. kombu writes the body first, as Base64 or as a JSON string with its quotes escaped,
 -- so this member cannot be found in there; a plain search is what a large body needs.
 local function id_of(message)
-  local _, last = string.find(message, '"id": "', 1, true)
+  local _, last = string.find(message, '"id":"', 1, true)
+  if not last then _, last = string.find(message, '"id": "', 1, true) end
   if not last then _, last = string.find(message, '"id"%s*:%s*"') end
   if not last then return nil end
   local at, quote = last + 1, nil

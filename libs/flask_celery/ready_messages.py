@@ -17,12 +17,9 @@ from kombu.utils.json import JSONEncoder, dumps
 
 from libs.flask_celery.acceptance import Publication
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.message_copy import compacted, payload_of
+from libs.flask_celery.message_copy import BODY_END, BODY_START, compact, compacted, facts_as_kept, payload_of
 from libs.flask_celery.random_uuids import random_uuid
-from libs.flask_celery.record_fields import pending_meta
-
-#: Before the params in a serialised body, which is ``[args, kwargs, embed]``.
-_BODY_START = "[[], "
+from libs.flask_celery.record_fields import pending_record
 
 #: As ``dumps``, which makes an encoder each time.
 _encode = JSONEncoder().encode
@@ -39,36 +36,38 @@ class ReadyMessage:
     def __init__(self, message: Mapping[str, Any], queue: str, params: Mapping[str, Any]) -> None:
         self.queue = queue
         self._task = message["headers"]["task"]
-        self._body_end = payload_of(message).decode().removeprefix(_BODY_START + dumps(dict(params)))
+        self._body_end = payload_of(message).decode().removeprefix(BODY_START + dumps(dict(params)))
         self._in_base64 = message["properties"].get("body_encoding", "base64") == "base64"
-        gaps = self._id, self._tag, self._body, self._facts, self._owner, self._request = (
-            *(str(uuid4()), str(uuid4()), str(uuid4())),
-            *(f'"{uuid4()}"', f'"{uuid4()}"', f'"{uuid4()}"'),
-        )
+        self._id, self._tag, self._body = (str(uuid4()) for _ in range(3))
+        self._facts, self._kept_facts, self._owner, self._request, self._params = (f'"{uuid4()}"' for _ in range(5))
         self._submitted = "1234567890123"
-        headers = _renamed(message["headers"], message["headers"]["id"], self._id)
-        headers[HEADER] = self._facts.strip('"')
-        whole = {
-            **message,
-            "body": self._body,
-            "headers": headers,
-            "properties": _renamed(message["properties"], message["headers"]["id"], self._id)
-            | {"delivery_tag": self._tag},
-        }
+        task_id = message["headers"]["id"]
+        properties = _renamed(message["properties"], task_id, self._id) | {"delivery_tag": self._tag}
+        whole = {**message, "body": self._body, "properties": properties}
+        headers = _renamed(message["headers"], task_id, self._id)
+        whole["headers"] = {**headers, HEADER: self._facts.strip('"')}
         facts = SubmissionFacts(int(self._submitted), self._owner.strip('"'), self._request.strip('"'))
-        record = pending_meta(headers, facts, queue)
-        marks = re.compile(f"({'|'.join((*gaps, self._submitted))})")
-        self._message, self._record, self._copy = (
-            _Template(text, marks) for text in (dumps(whole), dumps(record), compacted(whole, queue))
+        # In the copy, the params stand as they are where the body says nothing else.
+        params_gap = self._params if self._in_base64 and self._body_end == BODY_END else None
+        to_copy = {**whole, "headers": {**headers, HEADER: self._kept_facts.strip('"')}}
+        texts = (
+            *(compact(whole), pending_record(whole["headers"], facts, queue)),
+            compacted(to_copy, queue, params_gap),
         )
+        gaps = (self._id, self._tag, self._body, self._facts, self._kept_facts, self._owner, self._request)
+        marks = re.compile(f"({'|'.join((*gaps, self._params, self._submitted))})")
+        self._message, self._record, self._copy = (_Template(text, marks) for text in texts)
 
     def publication(self, task_id: str, params: Mapping[str, Any], facts: SubmissionFacts) -> Publication:
         """Of the job of these params."""
+        encoded = _encode(params)
         gaps = {
             self._id: task_id,
             self._tag: random_uuid(),
-            self._body: self._encoded(params),
+            self._body: self._body_of(encoded),
+            self._params: encoded,
             self._facts: facts.to_json(),
+            self._kept_facts: compact(facts_as_kept(facts.to_header())),
             self._owner: _text(facts.owner),
             self._request: "null" if facts.request_id is None else _text(facts.request_id),
             self._submitted: str(facts.submitted_at),
@@ -84,8 +83,8 @@ class ReadyMessage:
             facts=facts,
         )
 
-    def _encoded(self, params: Mapping[str, Any]) -> str:
-        body = f"{_BODY_START}{_encode(params)}{self._body_end}"
+    def _body_of(self, params: str) -> str:
+        body = f"{BODY_START}{params}{self._body_end}"
         return base64.b64encode(body.encode()).decode() if self._in_base64 else _text(body)[1:-1]
 
 

@@ -36,6 +36,7 @@ class Row:
     query: dict[str, str] = field(default_factory=dict)
     also: Scope | None = None  # a second scope that it needs
     ended: bool = False  # the job has failed
+    admin: int | None = None  # where it is not as to its owner
 
 
 ROWS = {
@@ -81,6 +82,8 @@ ROWS = {
     "PATCH /schedules/<schedule_id>": Row(Scope.SUBMIT, own=200, other=404, body={"json": {"enabled": False}}),
     "DELETE /schedules/<schedule_id>": Row(Scope.SUBMIT, own=204, other=404),
     "POST /schedules/<schedule_id>/run": Row(Scope.SUBMIT, own=202, other=404),
+    "GET /queues": Row(Scope.METRICS, own=403, other=403, admin=200),
+    "GET /workers": Row(Scope.METRICS, own=403, other=403, admin=200),
     "GET /files": Row(Scope.READ, own=200, other=200),
     "GET /files/<file_id>": Row(Scope.READ, own=200, other=404),
     "GET /files/<file_id>/content": Row(Scope.READ, own=200, other=404),
@@ -90,6 +93,7 @@ ROWS = {
 #: What anybody may call: it tells nothing of anyone's.
 OPEN = {
     "/",
+    "/console/assets/<version>/<path:name>",
     "/healthz",
     "/readyz",
     f"{API}/openapi.json",
@@ -99,8 +103,8 @@ OPEN = {
     "/docs/start.js",
 }
 
-#: Not part of the API: see tests/app/test_metrics.py.
-BESIDE = {"/metrics"}
+#: Not part of the API: see tests/app/test_metrics.py and tests/console/test_session.py.
+BESIDE = {"/metrics", "/console/session"}
 
 
 class Case:
@@ -148,7 +152,11 @@ CALLERS: dict[str, tuple[Present, Expected]] = {
     "expired key": (lambda case: case.key_that_is_over(revoked=False), lambda *_: 401),
     "owner": (lambda case: case.key("ann"), lambda _, row: row.own),
     "other owner": (lambda case: case.key("bob"), lambda _, row: row.other),
-    "admin": (lambda case: case.key("root", Scope.ADMIN), lambda _, row: row.own),
+    "admin": (lambda case: case.key("root", Scope.ADMIN), lambda _, row: row.admin or row.own),
+    "metrics alone": (
+        lambda case: case.key("ann", Scope.METRICS),
+        lambda _, row: 200 if row.scope is Scope.METRICS else 403,
+    ),
     **{
         f"owner without {missing}": (
             lambda case, missing=missing: case.key("ann", *(scope for scope in ALL if scope is not missing)),

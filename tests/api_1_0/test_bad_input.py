@@ -193,7 +193,7 @@ def test_an_unknown_address(method: str, path: str, client: FlaskClient, ann: di
 
 def test_a_method_that_an_address_does_not_take(client: FlaskClient, ann: dict[str, str]) -> None:
     rules = [rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith(API)]
-    assert len(rules) == 32
+    assert len(rules) == 34
     for rule in rules:
         address = re.sub("<(?!task>)[a-z_]+>", "x", rule.rule.replace("<task>", "maintenance.adds"))
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - (rule.methods or set()):

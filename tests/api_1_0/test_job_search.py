@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from redis import Redis
 
+from app.api_1_0.cursors import write_cursor
 from app.api_1_0.jobs import MOST_SCANNED
 from app.api_keys import Scope
 from libs.flask_celery import JobState, Wanted, search
@@ -76,6 +78,33 @@ def test_pages_of_equal_times_hold_each_job_once(limit: int, installation: Insta
 
     assert [task_id for page, _ in found for task_id in page] == [f"many-{n:06}" for n in range(99_999, 97_999, -1)]
     assert all(len(page) == limit for page, _ in found[:-1])
+
+
+def calls_of(client: Redis, command: str) -> int:
+    return int(client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+def test_a_page_from_amid_many_of_one_time_is_read_at_once(installation: Installation) -> None:
+    client, headers = installation.backend.client, installation.headers("many")
+    cursor = write_cursor((MANY // OF_ONE_TIME // 2, f"many-{MANY // 2 + 100:06}"))
+    before = calls_of(client, "zrevrangebyscore")
+
+    answer = installation.client.get(f"{API}/jobs?limit=20&cursor={quote(cursor or '')}", headers=headers)
+
+    expected = [f"many-{number:06}" for number in range(MANY // 2 + 99, MANY // 2 + 79, -1)]
+    assert [job["task_id"] for job in answer.json["jobs"]] == expected
+    assert calls_of(client, "zrevrangebyscore") == before + 1
+
+
+def test_the_newest_job_of_a_task_is_found_without_reading_the_others(installation: Installation) -> None:
+    client, headers = installation.backend.client, installation.headers("many")
+    before = calls_of(client, "mget")
+
+    assert installation.client.get(f"{API}/results/latest/no.such", headers=headers).status_code == 404
+    newest = installation.client.get(f"{API}/results/latest/maintenance.adds", headers=headers)
+
+    assert newest.json["task_id"] == f"many-{MANY - 1:06}"
+    assert calls_of(client, "mget") == before + 1
 
 
 def test_a_search_goes_on_where_it_stopped_looking(installation: Installation) -> None:

@@ -92,7 +92,7 @@ def test_a_request_by_a_jobs_token_names_its_owner_and_the_job(
         ("/nowhere", 404, None),
         (f"{API}/tasks", 401, f"{API}/tasks"),
         ("/healthz", 200, "/healthz"),
-        ("/", 302, "/"),
+        ("/", 200, "/"),
     ],
 )
 def test_requests_of_nobody(path: str, status: int, route: str | None, client: FlaskClient, lines: Lines) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py jobs``: dead letters and quarantine, with a real worker."""
+"""``manage.py jobs dead --direct`` and ``jobs quarantine``, with a real worker and without an API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRuns]:
 
 
 def jobs(runs: JobRuns, *words: str) -> tuple[int, str, str]:
-    done = manage(runs.installation.environment, "jobs", *words)
+    direct = ("--direct",) if words[0] == "dead" else ()
+    done = manage(runs.installation.environment, "jobs", words[0], *direct, *words[1:])
     return done.returncode, done.stdout, done.stderr
 
 

@@ -68,7 +68,7 @@ def test_it_has_every_route_of_the_api_and_no_other(app: Flask, document: dict[s
             expected |= {f"{method} {path.replace('{task}', task)}" for task in tasks}
 
     assert {name for name, _ in operations(document)} == expected
-    assert len(expected) == 42
+    assert len(expected) == 44
 
 
 def test_every_method_of_every_resource_declares_its_operation() -> None:
@@ -86,7 +86,7 @@ def test_every_method_of_every_resource_declares_its_operation() -> None:
 def test_every_operation_names_its_scope_and_needs_the_key(document: dict[str, Any]) -> None:
     assert document["security"] == [{"key": []}]
     for name, operation in operations(document):
-        one, two = r" `(read|submit|cancel)`(, or the job's access token)?", "s `(submit|cancel)` and `read`"
+        one, two = r" `(read|submit|cancel|metrics)`(, or the job's access token)?", "s `(submit|cancel)` and `read`"
         needs = rf"Needs the scope({one}|{two})\.$"
         assert re.search(needs, operation["description"]), name
         assert operation["summary"], name
@@ -120,7 +120,7 @@ def test_the_operations_that_a_jobs_token_opens_say_so(document: dict[str, Any])
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
 
-    assert len(ids) == len(set(ids)) == 42
+    assert len(ids) == len(set(ids)) == 44
 
 
 def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:

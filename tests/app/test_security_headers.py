@@ -22,7 +22,7 @@ ANSWERS = {
     f"{API}/results/unknown": 404,
     f"{API}/jobs?limit=many": 422,
     f"{API}/openapi.json": 200,
-    "/": 302,
+    "/docs/index.html": 302,
     "/healthz": 200,
     "/docs/swagger-ui.css": 200,
     "/nowhere": 404,

@@ -1,4 +1,4 @@
-"""``/``, ``/docs``, ``/healthz``, ``/readyz`` and the document."""
+"""``/docs``, ``/healthz``, ``/readyz`` and the document."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from sqlalchemy import text
 from app.extensions import db
 from tests.conftest import RedisServer
 from tests.installation import API
-
-
-def test_the_home_page_leads_to_the_docs(client: FlaskClient) -> None:
-    answer = client.get("/")
-
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs/")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/", "/docs/index.html"])

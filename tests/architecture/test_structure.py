@@ -25,6 +25,11 @@ MODULES = sorted(
 LONGEST = 250
 
 
+#: Two packages in one place, ``libs.job_client`` here and ``job_client`` where it is installed alone: so it names
+#: itself by relative imports, and reads its users' environment, who have no settings of ours.
+CLIENT = Path("libs/job_client")
+
+
 def imported(module: Path) -> set[str]:
     """The top-level packages that a module imports, anywhere in it."""
     found = set()
@@ -32,8 +37,9 @@ def imported(module: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
-            found.add((node.module or "").partition(".")[0])
+            assert node.level == 0 or (node.level, module.parent) == (1, CLIENT), f"{module} imports relatively"
+            if node.level == 0:
+                found.add((node.module or "").partition(".")[0])
     return found
 
 
@@ -78,7 +84,18 @@ def test_only_the_settings_read_the_environment() -> None:
 
     assert "config.py" in readers
     starters = {module for module in readers if module.startswith(("libs/local_stack/", "app/commands/stack.py"))}
-    assert readers == {"config.py"} | starters
+    assert readers == {"config.py", str(CLIENT / "environment.py")} | starters
+
+
+def test_the_client_stands_on_httpx_and_the_standard_library_alone() -> None:
+    modules = [module for module in MODULES if module.parent == CLIENT]
+
+    assert len(modules) > 20
+    others = {name for module in modules for name in imported(module)} - sys.stdlib_module_names
+    assert others == {"httpx"}
+    readme = (ROOT / CLIENT / "README.md").read_text()
+    named = set(re.findall(r"`(\w+)/?`", readme))
+    assert {module.stem for module in modules} - {"__init__"} <= named
 
 
 def test_only_the_workers_entry_point_knows_the_application() -> None:

@@ -89,6 +89,13 @@ def ann(installation: Installation, server_url: str, called: set[str]) -> Iterat
 
 
 @pytest.fixture(scope="module")
+def operator(installation: Installation, server_url: str, called: set[str]) -> Iterator[Caller]:
+    caller = Caller(server_url, installation.headers("prometheus", Scope.METRICS), called)
+    yield caller
+    caller.close()
+
+
+@pytest.fixture(scope="module")
 def bob(installation: Installation, server_url: str) -> Iterator[Caller]:
     caller = Caller(server_url, installation.headers("bob", Scope.READ), set())
     yield caller
@@ -199,6 +206,16 @@ def schedules(ann: Caller) -> None:
     assert ann("DELETE", path).status_code == 204
 
 
+def queues_and_workers(operator: Caller) -> None:
+    queues = operator("GET", "/queues").json()
+    assert "default" in [queue["name"] for queue in queues["queues"]]
+    assert queues["accepted"] >= queues["ended"]["SUCCESS"] > 0
+    (worker,) = operator("GET", "/workers").json()["workers"]
+    assert (worker["pool"], worker["concurrency"]) == ("solo", 1)
+    assert "default" in worker["queues"]
+    assert worker["taken"] > 0
+
+
 def every_error(ann: Caller, bob: Caller, server_url: str, installation: Installation) -> None:
     task_id = ann("POST", f"{ADDS}?delay=3600", json={"a": 1, "b": 2}).json()["task_id"]
     ended = ann("GET", "/jobs?state=SUCCESS&limit=1").json()["jobs"][0]["task_id"]
@@ -263,7 +280,7 @@ def every_row_has_been_called(called: set[str]) -> None:
 
 
 def test_every_row_and_every_error(
-    ann: Caller, bob: Caller, server_url: str, installation: Installation, called: set[str]
+    ann: Caller, bob: Caller, operator: Caller, server_url: str, installation: Installation, called: set[str]
 ) -> None:
     """One after the other: the last step counts what those before it have called."""
     tasks_and_a_job_from_submission_to_its_events(ann)
@@ -272,6 +289,7 @@ def test_every_row_and_every_error(
     batches(ann)
     webhooks(ann)
     schedules(ann)
+    queues_and_workers(operator)
     every_error(ann, bob, server_url, installation)
     pages_beside_the_contract(server_url)
     without_redis_there_is_a_503_that_says_when_to_come_again(ann, installation)

@@ -90,6 +90,8 @@ def test_a_first_run_shows_the_sample_jobs_result_and_stops_cleanly(up: Run, fre
     assert key in running.said
     headers = {"Authorization": f"Bearer {key}"}
     assert httpx.get(f"{running.base_url}/api/1.0/tasks", headers=headers).status_code == 200
+    assert f"Console    {running.base_url}/\n" in running.said
+    assert "<title>Taskgate</title>" in httpx.get(f"{running.base_url}/").text
     assert httpx.get(f"{running.base_url}/readyz").json()["checks"] == {"redis": True, "database": True}
     beat_log = Path(fresh["DATA_DIR"]) / "logs" / "beat.log"
     wait_until(lambda: "This beat leads" in beat_log.read_text(), timeout=60, what="beat, over the Redis's socket")

@@ -71,6 +71,7 @@ def test_settings_and_modes(redis: EmbeddedRedis, start_redis: StartRedis) -> No
         "appendfsync": "always",
         "aof-load-truncated": "yes",
         "maxmemory-policy": "noeviction",
+        "list-compress-depth": "1",
         "save": "",
         "databases": "16",
         "loglevel": "notice",

@@ -33,6 +33,7 @@ from app.api_1_0.schemas.jobs import (
     SubmittedSchema,
 )
 from app.api_1_0.schemas.problems import ProblemSchema
+from app.api_1_0.schemas.queues import EndedSchema, QueueListSchema, QueueSchema, WorkerListSchema, WorkerSchema
 from app.api_1_0.schemas.schedules import (
     NewScheduleSchema,
     ScheduleChangeSchema,
@@ -62,6 +63,7 @@ __all__ = [
     "DroppedListSchema",
     "DroppedSchema",
     "EmptySchema",
+    "EndedSchema",
     "FailureSchema",
     "FilePageSchema",
     "JobDateTime",
@@ -76,6 +78,8 @@ __all__ = [
     "ProblemSchema",
     "ProgressEventSchema",
     "ProgressSchema",
+    "QueueListSchema",
+    "QueueSchema",
     "ResultListSchema",
     "ResultSchema",
     "RetriedListSchema",
@@ -99,4 +103,6 @@ __all__ = [
     "WebhookSecretSchema",
     "WebhookTestSchema",
     "WebhookUrl",
+    "WorkerListSchema",
+    "WorkerSchema",
 ]

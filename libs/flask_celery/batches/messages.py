@@ -17,13 +17,10 @@ from kombu.utils.json import JSONEncoder, dumps
 
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import SubmissionFacts
-from libs.flask_celery.message_copy import compacted, payload_of
+from libs.flask_celery.message_copy import BODY_END, BODY_START, compact, compacted, payload_of
 from libs.flask_celery.publishing import publish_job
-from libs.flask_celery.record_fields import pending_meta
+from libs.flask_celery.record_fields import pending_record
 from libs.flask_celery.transport import messages_caught
-
-#: Before the params in a serialised body, which is ``[args, kwargs, embed]``.
-_BODY_START = "[[], "
 
 #: As ``dumps``, which makes an encoder each time.
 _encode = JSONEncoder().encode
@@ -46,20 +43,22 @@ class MessageTemplate:
             publish_job(task, params, self._task_id, facts, **options)
         [(message, self.queue)] = caught
         self.task = task.name
-        self._end_of_body = payload_of(message).decode().removeprefix(_BODY_START + dumps(dict(params)))
+        self._end_of_body = payload_of(message).decode().removeprefix(BODY_START + dumps(dict(params)))
         self._in_base64 = message["properties"].get("body_encoding", "base64") == "base64"
         headers = {**message["headers"], "eta": eta and eta.isoformat()}
         properties = {**message["properties"], "delivery_tag": self._tag}
         self.message = {**message, "body": self._body, "headers": headers, "properties": properties}
-        record = pending_meta(headers, facts, self.queue)
-        texts = (dumps(self.message), dumps(record), compacted(self.message, self.queue))
+        # In the copy, the params stand as they are where the body says nothing else.
+        params_place = "\nparams\n" if self._in_base64 and self._end_of_body == BODY_END else None
+        copy = compacted(self.message, self.queue, params_place)
+        texts = (compact(self.message), pending_record(headers, facts, self.queue), copy)
         #: What the script is told of it, but for its queue: task, eta, message, record and copy.
         self.arguments = (self.task, due_at(headers), *map(self._with_places, texts))
 
     def values(self, params: Mapping[str, Any]) -> tuple[str, str]:
         """What belongs to one job alone, beside its id: its message's body as the message has it, and its params."""
         encoded = _encode(params)
-        body = f"{_BODY_START}{encoded}{self._end_of_body}"
+        body = f"{BODY_START}{encoded}{self._end_of_body}"
         return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1], encoded
 
     def _with_places(self, text: str) -> str:

@@ -9,7 +9,7 @@ _AT_ONCE = 100
 
 
 def new_task_ids() -> Iterator[str]:
-    """Random UUIDs, as many as are asked for; from the system, since ids are not to be guessed."""
+    """Random UUIDs (RFC 9562, version 4) without end; from the system, since ids are not to be guessed."""
     while True:
         digits = os.urandom(_AT_ONCE * DIGITS // 2).hex()
         for start in range(0, len(digits), DIGITS):

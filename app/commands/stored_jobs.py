@@ -1,4 +1,6 @@
-"""``manage.py jobs``: what has failed for good, and what waits for a worker that knows its task."""
+"""``manage.py jobs dead --direct`` and ``jobs quarantine``: what has failed for good, and what waits for a worker
+that knows its task, on Redis itself. For operators, who need no key and no API for it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +18,8 @@ from libs.flask_celery import (
     release_from_quarantine,
 )
 
-jobs = AppGroup("jobs", help="Jobs that need an operator: dead letters, quarantine.")
 dead = AppGroup("dead", help="Jobs that failed for good, and messages nobody can read.")
 quarantine = AppGroup("quarantine", help="Jobs whose task no worker of their queue knows.")
-jobs.add_command(dead)
-jobs.add_command(quarantine)
 
 
 @dead.command(name="list")
@@ -62,7 +61,9 @@ def drop_dead(ids: tuple[str, ...], everything: bool, task: str | None) -> None:
         letters = _letters()
         unknown = [letter_id for letter_id in _chosen(letters, ids, everything, task) if not letters.drop(letter_id)]
     if unknown:
-        raise click.ClickException(f"Not on the list: {', '.join(unknown)}. manage.py jobs dead list shows it.")
+        raise click.ClickException(
+            f"Not on the list: {', '.join(unknown)}. manage.py jobs dead --direct list shows it."
+        )
 
 
 @quarantine.command(name="list")

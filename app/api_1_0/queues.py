@@ -1,0 +1,74 @@
+"""Queues and workers, for who looks after the service."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask import current_app
+from flask_restful import Resource
+
+from app.api_1_0.operation import Operation, operation
+from app.api_1_0.schemas import QueueListSchema, WorkerListSchema
+from app.api_keys import Principal, Scope
+from libs.flask_celery import BrokerFigures, JobState, read_figures, read_workers
+
+#: Seconds in which a worker answers each of two questions. One that is as busy as that is left out.
+_PATIENCE = 0.7
+
+
+class QueueList(Resource):  # type: ignore[misc]
+    """``queues``"""
+
+    @operation(
+        Operation(
+            "Show how much waits in each queue, and for how long",
+            Scope.METRICS,
+            {200: QueueListSchema},
+            errors=(503,),
+            description="With the figures of the deployment as a whole; `/metrics` has more of them.",
+        )
+    )
+    def get(self, _: Principal) -> Any:
+        """As it is now."""
+        figures = read_figures(current_app.extensions["celery"])
+        ended: Counter[str] = Counter({state.value: 0 for state in JobState if state.ready})
+        for (_task, state), count in figures.counts.ended.items():
+            ended[state] += count
+        return {
+            "at": datetime.now(UTC),
+            **_of_broker(figures.broker),
+            "unfinished": figures.unfinished,
+            "oldest_unfinished": figures.oldest_unfinished,
+            "dead_letters": figures.failed,
+            "accepted": sum(figures.counts.accepted.values()),
+            "ended": ended,
+        }, HTTPStatus.OK
+
+
+class WorkerList(Resource):  # type: ignore[misc]
+    """``workers``"""
+
+    @operation(
+        Operation(
+            "List the workers that are up",
+            Scope.METRICS,
+            {200: WorkerListSchema},
+            errors=(503,),
+            description="They are asked over the broker, which takes one and a half seconds: nobody knows how many "
+            "there are to wait for. One that is not listed may be busy, or cut off.",
+        )
+    )
+    def get(self, _: Principal) -> Any:
+        """Those that have answered in time."""
+        return {"workers": read_workers(current_app.extensions["celery"], timeout=_PATIENCE)}, HTTPStatus.OK
+
+
+def _of_broker(broker: BrokerFigures | None) -> dict[str, Any]:
+    if broker is None:
+        return dict.fromkeys(("queues", "held", "delayed", "rate_limited"))
+    queues = [
+        {"name": name, "waiting": queue.waiting, "oldest": queue.oldest}
+        for name, queue in sorted(broker.queues.items())
+    ]
+    return {"queues": queues, "held": broker.held, "delayed": broker.delayed, "rate_limited": broker.in_line}

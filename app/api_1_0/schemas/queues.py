@@ -1,0 +1,70 @@
+"""What waits where, and who works it off."""
+
+from marshmallow import Schema, fields
+
+from app.api_1_0.schemas.times import UtcDateTime
+
+
+def _number(description: str, *, allow_none: bool = False) -> fields.Integer:
+    return fields.Integer(required=True, allow_none=allow_none, metadata={"description": description})
+
+
+class QueueSchema(Schema):
+    """A queue."""
+
+    name = fields.String(required=True)
+    waiting = _number("Jobs that wait in it.")
+    oldest = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Seconds for which the next one has been waiting there; null when none waits."},
+    )
+
+
+class EndedSchema(Schema):
+    """How many jobs have ended in each state, since the first one."""
+
+    SUCCESS = _number("Of these the result is there, or was.")
+    FAILURE = _number("Of these the error is, or was.")
+    REVOKED = _number("Cancelled, expired.")
+
+
+class QueueListSchema(Schema):
+    """The queues and the figures of the deployment as a whole, whichever process is asked."""
+
+    at = UtcDateTime(required=True, metadata={"description": "When; with an earlier answer it makes a throughput."})
+    queues = fields.List(
+        fields.Nested(QueueSchema),
+        required=True,
+        allow_none=True,
+        metadata={"description": "By name. null, as are the three below, where the broker is not a Redis."},
+    )
+    held = _number("Jobs that workers have taken.", allow_none=True)
+    delayed = _number("Jobs that wait for their time.", allow_none=True)
+    rate_limited = _number("Jobs that wait for a turn of a rate limit of all workers.", allow_none=True)
+    unfinished = _number("Jobs accepted and not over.")
+    oldest_unfinished = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Seconds since the oldest of them was submitted; null when there is none."},
+    )
+    dead_letters = _number("Failed jobs that can be run again or dropped.")
+    accepted = _number("Jobs accepted since the first one.")
+    ended = fields.Nested(EndedSchema, required=True)
+
+
+class WorkerSchema(Schema):
+    """A worker that is up."""
+
+    name = fields.String(required=True)
+    queues = fields.List(fields.String(), required=True, metadata={"description": "From which it takes jobs."})
+    pool = fields.String(required=True, metadata={"description": "How it runs them: prefork, threads, gevent, solo."})
+    concurrency = _number("Jobs that it runs at a time.")
+    uptime = _number("Seconds.")
+    taken = _number("Jobs that it has taken since it is up.")
+
+
+class WorkerListSchema(Schema):
+    """The workers that have answered, by name."""
+
+    workers = fields.List(fields.Nested(WorkerSchema), required=True)

@@ -1,0 +1,92 @@
+/** Queues and workers: how deep, how old, how fast. */
+import { duration, number } from '../core/format.js'
+import { html, useEffect, useState } from '../core/html.js'
+import { useLoad } from '../core/loading.js'
+import { may } from '../core/session.js'
+import { t } from '../core/words.js'
+import { Card, Empty, Loading, Notice, ProblemNotice, Title } from '../parts/basics.js'
+
+const EVERY = 4000
+const KEPT = 60
+
+/** How many jobs ended a minute, from answer to answer. */
+function useThroughput(figures) {
+  const [samples, add] = useState([])
+  useEffect(() => {
+    if (!figures) return
+    const { SUCCESS, FAILURE, REVOKED } = figures.ended
+    const sample = { at: Date.parse(figures.at), ended: SUCCESS + FAILURE + REVOKED, accepted: figures.accepted }
+    add(old => (old.length && sample.at <= old.at(-1).at ? old : [...old, sample].slice(-KEPT)))
+  }, [figures && figures.at])
+  const rates = samples.slice(1).map((now, at) => ((now.ended - samples[at].ended) / Math.max(now.at - samples[at].at, 1)) * 60000)
+  const recent = samples.slice(-8)
+  const [first, last] = [recent[0], recent.at(-1)]
+  const rate = recent.length > 1 ? ((last.ended - first.ended) / Math.max(last.at - first.at, 1)) * 60000 : null
+  return { rate, rates: rates.map(each => Math.max(each, 0)) }
+}
+
+export function System() {
+  const queues = useLoad('/queues', EVERY)
+  const workers = useLoad('/workers', 15000)
+  const { rate, rates } = useThroughput(queues.data)
+  useEffect(() => void (document.title = `${t('Queues and workers')} · Taskgate`), [])
+  if (!may('metrics')) return html`<${Title}>${t('Queues and workers')}<//><${Notice} kind="warn">${t('Your key lacks the scope {scope}.', { scope: 'metrics' })}<//>`
+  const now = queues.data
+  return html`
+    <${Title} below=${t('The whole deployment, whichever process is asked.')}>${t('Queues and workers')}<//>
+    <${ProblemNotice} problem=${queues.problem} />
+    ${!now && !queues.problem && html`<${Loading} />`}
+    ${now && html`
+      <div class="figures">
+        <${Figure} name=${t('Ended a minute')} value=${rate === null ? '…' : number(Math.round(rate))}><${Spark} values=${rates} /><//>
+        <${Figure} name=${t('Not ended')} value=${number(now.unfinished)} below=${now.oldest_unfinished !== null && t('the oldest for {time}', { time: duration(now.oldest_unfinished) })} />
+        <${Figure} name=${t('With workers')} value=${now.held === null ? '–' : number(now.held)} />
+        <${Figure} name=${t('For later')} value=${now.delayed === null ? '–' : number(now.delayed)} />
+        <${Figure} name=${t('Dead letters')} value=${number(now.dead_letters)} kind=${now.dead_letters ? 'bad' : ''} href="#/dead" />
+      </div>
+      <${Card} title=${t('Queues')} kind="flush">${now.queues === null ? html`<p class="help">${t('The broker is not a Redis; it has a view of its queues itself.')}</p>` : html`<${Queues} queues=${now.queues} workers=${workers.data} />`}<//>`}
+    <${Card} title=${t('Workers')} kind="flush">
+      <${ProblemNotice} problem=${workers.problem} />
+      ${!workers.data && !workers.problem && html`<${Loading} />`}
+      ${workers.data && html`<${Workers} workers=${workers.data.workers} />`}
+    <//>
+  `
+}
+
+const Figure = ({ name, value, below, kind = '', href, children }) => html`
+  <div class=${`figure ${kind}`}><span class="name">${href ? html`<a href=${href}>${name}</a>` : name}</span><b>${value}</b>${below && html`<small>${below}</small>`}${children}</div>
+`
+
+function Spark({ values }) {
+  if (values.length < 2) return null
+  const top = Math.max(...values, 1)
+  const points = values.map((each, at) => `${(at / (values.length - 1)) * 100},${28 - (each / top) * 26}`)
+  return html`<svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true"><path d=${`M${points.join('L')}`} /></svg>`
+}
+
+function Queues({ queues, workers }) {
+  const most = Math.max(...queues.map(queue => queue.waiting), 1)
+  const consumers = name => (workers ? workers.workers.filter(worker => worker.queues.includes(name)).length : null)
+  return html`
+    <div class="scroll" tabindex="0" role="region" aria-label=${t('Queues')}><table class="queues">
+      <thead><tr><th scope="col">${t('Queue')}</th><th scope="col" class="numbers">${t('Waiting')}</th><th scope="col"><span class="unseen">${t('Share')}</span></th>
+        <th scope="col" class="numbers">${t('The next waits for')}</th><th scope="col" class="numbers">${t('Workers')}</th></tr></thead>
+      <tbody>${queues.map(queue => html`<tr key=${queue.name}><th scope="row">${queue.name}</th><td class="numbers">${number(queue.waiting)}</td>
+        <td class="depth"><i style=${{ width: `${(queue.waiting / most) * 100}%` }} /></td>
+        <td class="numbers">${queue.oldest === null ? '–' : duration(queue.oldest)}</td>
+        <td class="numbers">${consumers(queue.name) === 0 ? html`<span class="state bad">${t('none')}</span>` : consumers(queue.name) ?? '…'}</td></tr>`)}</tbody>
+    </table></div>
+  `
+}
+
+function Workers({ workers }) {
+  if (!workers.length) return html`<${Empty} icon="system" title=${t('No worker answers.')}>${t('What is submitted is kept until one is there.')}<//>`
+  return html`
+    <div class="scroll" tabindex="0" role="region" aria-label=${t('Workers')}><table>
+      <thead><tr><th scope="col">${t('Name')}</th><th scope="col">${t('Queues')}</th><th scope="col">${t('Pool')}</th><th scope="col" class="numbers">${t('At a time')}</th>
+        <th scope="col" class="numbers">${t('Jobs taken')}</th><th scope="col" class="numbers">${t('Up for')}</th></tr></thead>
+      <tbody>${workers.map(worker => html`<tr key=${worker.name}><th scope="row">${worker.name}</th><td>${worker.queues.join(', ')}</td><td>${worker.pool}</td>
+        <td class="numbers">${worker.concurrency}</td><td class="numbers">${number(worker.taken)}</td><td class="numbers">${duration(worker.uptime)}</td></tr>`)}</tbody>
+    </table></div>
+  `
+}

@@ -1,0 +1,165 @@
+"""The client for ``await``."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from . import calls, listing, requests, transfer
+from .async_batches import AsyncBatch
+from .async_driver import AsyncDriver
+from .async_jobs import AsyncJob
+from .connection import connection
+from .model import DeadLetter, DeadLetterOutcome, JobState, JobStatus, Task, UploadedFile
+from .options import Options
+from .reading import dead_letter_of, file_of, job_of
+from .retrying import RetryPolicy
+from .sending import Terms
+from .transfer import Source, Target
+
+
+class AsyncJobClient:
+    """A server and a key. Of one event loop; ``aclose()`` it, or use it with ``async with``.
+
+    Args:
+        url: such as ``https://jobs.example.com``; without it, ``TASKGATE_URL``.
+        key: without it, ``TASKGATE_KEY``.
+        retries: for how long lost replies and busy servers are tried again.
+        verify: an ``ssl.SSLContext`` for a certificate of one's own.
+
+    Raises: ValueError for an address or a key that cannot be one.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        retries: RetryPolicy | None = None,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
+        where = connection(url, key, verify)
+        self.url = where.url
+        self._terms = Terms(where.url, retries or RetryPolicy())
+        self._http = httpx.AsyncClient(**where.http_options())
+        self._driver = AsyncDriver(self._http)
+
+    def __repr__(self) -> str:
+        return f"AsyncJobClient({self.url!r})"
+
+    async def __aenter__(self) -> AsyncJobClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def submit(self, task: str, options: Options | None = None, /, **params: Any) -> AsyncJob:
+        """Submit a job of ``task`` with these params. When this returns it is stored.
+
+        Raises: InvalidRequestError with messages by param; NotFoundError for an unknown task; UnreachableError, whose
+        ``idempotency_key`` finds out later whether it was accepted.
+        """
+        submission = await self._driver.run(
+            calls.submitted(self._terms, requests.submit(task, params, options or Options()))
+        )
+        return AsyncJob(self._driver, self._terms, submission.task_id, submission)
+
+    def job(self, task_id: str) -> AsyncJob:
+        """A job that was submitted earlier. Asks nothing."""
+        return AsyncJob(self._driver, self._terms, task_id)
+
+    async def latest(self, task: str) -> JobStatus:
+        """Your newest job of a task. Raises: NotFoundError."""
+        return await self._driver.run(calls.latest_job(self._terms, task))
+
+    def jobs(
+        self,
+        *,
+        task: str | None = None,
+        state: JobState | str | Sequence[JobState | str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        owner: str | None = None,
+    ) -> AsyncIterator[JobStatus]:
+        """Your jobs, the newest first; ``owner`` is for admins. Pages are asked for as you go on."""
+        query = {"task": task, "state": state, "since": since, "until": until, "owner": owner}
+        return self._driver.iterate(listing.listed(self._terms, "jobs", "jobs", job_of, **query))
+
+    async def batch(
+        self,
+        task: str,
+        many: Iterable[Mapping[str, Any]],
+        *,
+        then: tuple[str, Mapping[str, Any]] | None = None,
+        webhook: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncBatch:
+        """Submit a job of ``task`` for each of these params, 10,000 at the most, in one request.
+
+        Args:
+            then: a task, and its params, that runs once when all have ended.
+
+        Raises: InvalidRequestError when none was accepted; those of some are in ``refused``.
+        """
+        request = requests.submit_batch(task, many, then=then, webhook=webhook, idempotency_key=idempotency_key)
+        return AsyncBatch(
+            self._driver, self._terms, *await self._driver.run(calls.submitted_batch(self._terms, request))
+        )
+
+    async def tasks(self) -> Sequence[Task]:
+        """All that can be submitted, by name."""
+        return await self._driver.run(calls.tasks(self._terms))
+
+    async def upload(
+        self, source: Source, *, name: str | None = None, content_type: str | None = None
+    ) -> UploadedFile:
+        """A file, by its path or open for reading, as input of jobs: params name its ``file_id``."""
+        return await self._driver.run(transfer.uploaded(self._terms, source, name, content_type))
+
+    async def download(self, file_id: str, target: Target) -> int:
+        """An input file, as :meth:`AsyncJob.download`."""
+        return await self._driver.run(transfer.downloaded(self._terms, requests.content_path(file_id), target))
+
+    def files(self) -> AsyncIterator[UploadedFile]:
+        """Your input files, the newest first."""
+        return self._driver.iterate(listing.listed(self._terms, "files", "files", file_of))
+
+    async def file(self, file_id: str) -> UploadedFile:
+        """One of them."""
+        return await self._driver.run(calls.file_known(self._terms, file_id))
+
+    async def remove_file(self, file_id: str) -> None:
+        """Raises: ConflictError while a job that has not ended names it."""
+        await self._driver.run(calls.file_removed(self._terms, file_id))
+
+    def dead_letters(
+        self, *, task: str | None = None, since: datetime | None = None, owner: str | None = None
+    ) -> AsyncIterator[DeadLetter]:
+        """Your failed jobs that nobody has run again or dropped, the newest failure first; an admin's are all."""
+        query = {"task": task, "since": since, "owner": owner}
+        return self._driver.iterate(
+            listing.listed(self._terms, "dead-letters", "dead_letters", dead_letter_of, **query)
+        )
+
+    async def retry_dead(
+        self, task_ids: Sequence[str] = (), *, task: str | None = None, since: datetime | None = None
+    ) -> Sequence[DeadLetterOutcome]:
+        """Run these again, or all that ``task`` and ``since`` find. Said again it is the same new jobs."""
+        return await self._driver.run(calls.dead_letters_done(self._terms, "retry", task_ids, task=task, since=since))
+
+    async def drop_dead(
+        self, task_ids: Sequence[str] = (), *, task: str | None = None, since: datetime | None = None
+    ) -> Sequence[DeadLetterOutcome]:
+        """Take them off the list; they keep their state and their error."""
+        return await self._driver.run(calls.dead_letters_done(self._terms, "drop", task_ids, task=task, since=since))

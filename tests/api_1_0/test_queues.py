@@ -1,0 +1,60 @@
+"""``GET queues`` and ``GET workers``: what they tell of where jobs wait and of who runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from celery import states
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.api_keys import Scope
+from app.jobs.queues import COMPUTE
+from tests.conftest import RedisServer, Worker
+from tests.installation import API, assert_problem, bearer
+
+ADDS = f"{API}/tasks/maintenance.adds/jobs"
+
+
+@pytest.fixture
+def operator(make_key: Callable[..., str]) -> dict[str, str]:
+    return bearer(make_key("prometheus", Scope.METRICS))
+
+
+def test_what_waits_is_counted_by_queue(
+    app: Flask, client: FlaskClient, auth: dict[str, str], operator: dict[str, str]
+) -> None:
+    ids = [client.post(ADDS, json={"a": n, "b": 1}, headers=auth).json["task_id"] for n in range(3)]
+    client.post(f"{ADDS}?delay=3600", json={"a": 9, "b": 1}, headers=auth)
+    app.extensions["celery"].backend.store_state(ids[0], 1, states.SUCCESS)
+
+    told = client.get(f"{API}/queues", headers=operator).json
+
+    queues = {queue["name"]: queue for queue in told["queues"]}
+    assert queues["default"]["waiting"] == 3
+    assert queues["default"]["oldest"] >= 0
+    assert (queues[COMPUTE]["waiting"], queues[COMPUTE]["oldest"]) == (0, None)
+    assert (told["accepted"], told["unfinished"], told["delayed"], told["held"]) == (4, 3, 1, 0)
+    assert told["ended"] == {"SUCCESS": 1, "FAILURE": 0, "REVOKED": 0}
+    assert told["oldest_unfinished"] >= 0
+
+
+def test_the_workers_that_are_up_say_what_they_do(
+    client: FlaskClient, operator: dict[str, str], start_worker: Callable[..., Worker]
+) -> None:
+    assert client.get(f"{API}/workers", headers=operator).json == {"workers": []}
+    worker = start_worker("--pool", "threads", "--concurrency", "3", "-Q", f"default,{COMPUTE}")
+
+    (told,) = client.get(f"{API}/workers", headers=operator).json["workers"]
+
+    assert (told["name"], told["pool"], told["concurrency"]) == (worker.name, "threads", 3)
+    assert (told["queues"], told["taken"]) == (["default", COMPUTE], 0)
+
+
+def test_without_redis_it_is_a_503(client: FlaskClient, operator: dict[str, str], redis_server: RedisServer) -> None:
+    client.get(f"{API}/queues", headers=operator)
+    redis_server.stop(kill=True)
+
+    assert_problem(client.get(f"{API}/queues", headers=operator), 503)
+    assert_problem(client.get(f"{API}/workers", headers=operator), 503)
