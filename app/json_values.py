@@ -10,8 +10,10 @@ from uuid import UUID
 
 from flask.json.provider import DefaultJSONProvider
 
+from libs.kept_encoder import kept
+
 #: As ``flask.json.dumps`` has it, which makes an encoder each time.
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=DefaultJSONProvider.default).encode
+_encode = kept(json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=DefaultJSONProvider.default))
 
 
 def dumps(value: object) -> str:

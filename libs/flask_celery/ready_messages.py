@@ -17,12 +17,13 @@ from kombu.utils.json import JSONEncoder, dumps
 
 from libs.flask_celery.acceptance import Publication
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.message_copy import BODY_END, BODY_START, compact, compacted, facts_as_kept, payload_of
+from libs.flask_celery.message_copy import BODY_END, BODY_START, compact, compacted, facts_in_copy, payload_of
 from libs.flask_celery.random_uuids import random_uuid
 from libs.flask_celery.record_fields import pending_record
+from libs.kept_encoder import kept
 
 #: As ``dumps``, which makes an encoder each time.
-_encode = JSONEncoder().encode
+_encode = kept(JSONEncoder())
 
 
 class ReadyMessage:
@@ -67,7 +68,7 @@ class ReadyMessage:
             self._body: self._body_of(encoded),
             self._params: encoded,
             self._facts: facts.to_json(),
-            self._kept_facts: compact(facts_as_kept(facts.to_header())),
+            self._kept_facts: facts_in_copy(facts),
             self._owner: _text(facts.owner),
             self._request: "null" if facts.request_id is None else _text(facts.request_id),
             self._submitted: str(facts.submitted_at),

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, cast
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+from libs.kept_encoder import kept
+
+_encode = kept(json.JSONEncoder(ensure_ascii=False, default=str))
 
 
 def log_event(logger: logging.Logger, event: str, fields: Mapping[str, Any]) -> None:
