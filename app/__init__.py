@@ -1,6 +1,5 @@
 """Taskgate: an HTTP API for jobs that Celery workers run. This module is wiring only."""
 
-from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import (
@@ -42,7 +41,7 @@ from libs.flask_celery import (
 )
 
 
-def create_app(config: Config | None = None) -> Flask:
+def create_app(config: Config | None = None) -> ServiceFlask:
     """Build the application. Connects to nothing; makes the data directory when it is missing.
 
     Raises: ConfigError, SettingError: a setting that cannot be used, by its name.

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Request, Response
 
+from app.application import ServiceFlask
 from libs.structured_logs import hide_secrets, log_event, trace_of
 
 LOGGER = logging.getLogger("taskgate.access")
@@ -32,7 +33,7 @@ class AccessLog:
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             entry.status = int(status[:3])
-            entry.declared = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+            entry.headers = headers
             return start_response(status, headers, *exc_info)
 
         answer: Any = self._application(environ, start)
@@ -46,13 +47,15 @@ class AccessLog:
 class _Entry:
     """One request's line, in the making."""
 
+    __slots__ = ("_environ", "_facts", "_started", "_written", "headers", "sent", "status")
+
     def __init__(self, environ: dict[str, Any]) -> None:
         self._environ = environ
         self._started = time.perf_counter()
         self._facts: dict[str, Any] = environ.setdefault(_FACTS, {})
         self._written = False
         self.status = 0
-        self.declared = 0
+        self.headers: list[tuple[str, str]] = []
         self.sent = 0
 
     def write(self) -> None:
@@ -110,24 +113,23 @@ def _watch_file(answer: Any, entry: _Entry) -> None:
     def close() -> None:
         if close_file is not None:
             close_file()
-        entry.sent = entry.declared
+        entry.sent = next((int(value) for name, value in entry.headers if name.lower() == "content-length"), 0)
         entry.write()
 
     answer.close = close
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: ServiceFlask) -> None:
     """Have each request of ``app`` logged, with what is known of it when it has been answered."""
-    app.after_request(_note)
+    app.at_end(_note)
     app.wsgi_app = AccessLog(app.wsgi_app)  # type: ignore[method-assign]
 
 
-def _note(response: Response) -> Response:
-    facts = request.environ.get(_FACTS)
-    if facts is not None:
-        asked, known = request._get_current_object(), g.get  # type: ignore[attr-defined]  # each use looks it up anew
-        rule, path = asked.url_rule, asked.view_args or {}
-        facts.update(
+def _note(request: Request, facts: Any, _: Response) -> None:
+    noted = request.environ.get(_FACTS)
+    if noted is not None:
+        known, rule, path = facts.get, request.url_rule, request.view_args or {}
+        noted.update(
             route=rule.rule if rule is not None else None,
             request_id=known("request_id"),
             principal=known("principal"),
@@ -135,4 +137,3 @@ def _note(response: Response) -> Response:
             task_id=hide_secrets(str(path["task_id"])) if "task_id" in path else known("task_id"),
             **trace_of(known("traceparent")),
         )
-    return response

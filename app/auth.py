@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Request, Response, current_app, g, request
 from sqlalchemy.orm import Session
 
 from app import key_use
 from app.api_keys import Principal, Scope, find_principal, principal_of
+from app.application import ServiceFlask
 from app.browser_sessions import BrowserSessions, require_own_page, session_of_request
 from app.extensions import db
 from app.job_tokens import PREFIX, ExpiredTokenError, InvalidTokenError, JobAccess
@@ -66,10 +68,10 @@ class KeyCache:
         return principal
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: ServiceFlask) -> None:
     """Give ``app`` its memory of keys."""
     app.extensions["api_keys"] = KeyCache()
-    app.after_request(_keep_to_the_caller)
+    app.at_end(_keep_to_the_caller)
     key_use.init_app(app)
 
 
@@ -83,24 +85,29 @@ def require(scope: Scope, *, job: str | None = None, also: Scope | None = None) 
 
     Raises: ProblemError 400, 401, 403 or 429; UnknownJobError for the token of another job.
     """
-    in_query = job is not None and request.method in ("GET", "HEAD")
-    session_id = session_of_request()
-    if session_id is not None and not (in_query and ACCESS_TOKEN in request.args):
-        principal = _by_session(session_id, scope)
+    asked, facts = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
+    in_query = job is not None and asked.method in ("GET", "HEAD")
+    session_id = session_of_request(asked)
+    if session_id is not None and not (in_query and ACCESS_TOKEN in asked.args):
+        principal = _by_session(session_id, scope, facts)
     else:
-        credential = _credential(in_query=in_query)
-        principal = _by_token(credential, scope, job) if credential.startswith(PREFIX) else _by_key(credential, scope)
+        credential = _credential(asked, facts, in_query=in_query)
+        if credential.startswith(PREFIX):
+            principal = _by_token(credential, scope, job)
+        else:
+            principal = _by_key(credential, scope, facts)
     if also is not None and not principal.may(also):
         raise _lacks(also)
-    g.principal = principal.name
+    facts.principal = principal.name
     return principal
 
 
-def _credential(*, in_query: bool) -> str:
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    tokens = request.args.getlist(ACCESS_TOKEN) if in_query else []
+def _credential(asked: Request, facts: Any, *, in_query: bool) -> str:
+    # Of the environment: ``headers`` and ``args`` take longer to say that there is nothing.
+    scheme, _, bearer = asked.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    tokens = asked.args.getlist(ACCESS_TOKEN) if in_query and asked.query_string else []
     if tokens:
-        g.token_in_query = True
+        facts.token_in_query = True
         if len(tokens) > 1 or scheme:
             raise ProblemError(
                 HTTPStatus.BAD_REQUEST,
@@ -113,41 +120,45 @@ def _credential(*, in_query: bool) -> str:
                 "This is not an access token of this service. Take the access_token that the submission answered; "
                 "an API key goes in the Authorization header alone."
             )
-        return tokens[0]
-    if scheme.lower() != "bearer" or not bearer.strip():
+        token: str = tokens[0]
+        return token
+    bearer = bearer.strip()
+    if scheme.lower() != "bearer" or not bearer:
         _limits().spend_address()
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "Send an API key: Authorization: Bearer <key>. Keys are made by manage.py keys create.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    return bearer.strip()
+    return str(bearer)
 
 
-def _by_key(key: str, scope: Scope) -> Principal:
-    keys: KeyCache = current_app.extensions["api_keys"]
+def _by_key(key: str, scope: Scope, facts: Any) -> Principal:
+    extensions = current_app.extensions
+    keys: KeyCache = extensions["api_keys"]
+    limits: RateLimits = extensions["rate_limits"]
     known = keys.knows(key)
     if not known:
-        _limits().spend_address()  # before the key is looked at, or guessing would go on behind the refusals
+        limits.spend_address()  # before the key is looked at, or guessing would go on behind the refusals
     principal = keys.find(key)
     if principal is None:
         if known:
-            _limits().spend_address()
+            limits.spend_address()
         raise _invalid_token("This API key is unknown, revoked or over. Ask for a new one.")
     if not known:
-        _limits().give_back_address()
-    return _admitted(principal, scope)
+        limits.give_back_address()
+    return _admitted(principal, scope, facts, limits)
 
 
-def _by_session(session_id: str, scope: Scope) -> Principal:
+def _by_session(session_id: str, scope: Scope, facts: Any) -> Principal:
     """Raises also: redis-py's connection errors."""
-    g.for_the_browser = True
+    facts.for_the_browser = True
     require_own_page()
     principal = principal_of_session(session_id)
     if principal is None:
         _limits().spend_address()
         raise _invalid_token("Your session is over, or its API key is. Sign in again.")
-    return _admitted(principal, scope)
+    return _admitted(principal, scope, facts, _limits())
 
 
 def principal_of_session(session_id: str) -> Principal | None:
@@ -158,9 +169,9 @@ def principal_of_session(session_id: str) -> Principal | None:
     return None if found is None else keys.find_by_id(found[0])
 
 
-def _admitted(principal: Principal, scope: Scope) -> Principal:
-    g.key_id = principal.key_id
-    _limits().spend_caller(f"{principal.key_id}", submits=scope is Scope.SUBMIT)
+def _admitted(principal: Principal, scope: Scope, facts: Any, limits: RateLimits) -> Principal:
+    facts.key_id = principal.key_id
+    limits.spend_caller(f"{principal.key_id}", submits=scope is Scope.SUBMIT)
     if not principal.may(scope):
         raise _lacks(scope)
     return principal
@@ -215,12 +226,11 @@ def _insufficient_scope(detail: str, scope: Scope) -> ProblemError:
     )
 
 
-def _keep_to_the_caller(response: Response) -> Response:
+def _keep_to_the_caller(_: Request, facts: Any, response: Response) -> None:
     """An address with a token in it, and what it answers, are for nobody else (RFC 6750, sections 2.3 and 5.3)."""
-    if "token_in_query" in g:
+    if "token_in_query" in facts:
         response.headers["Cache-Control"] = "private, no-store"
         response.headers["Referrer-Policy"] = "no-referrer"
-    if "for_the_browser" in g:
+    if "for_the_browser" in facts:
         response.headers["Cache-Control"] = "private, no-store"
         response.vary.add("Cookie")
-    return response

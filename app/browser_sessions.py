@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, request
+from flask import Request, Response, request
 
 from app.problem import ProblemError
 
@@ -61,9 +61,9 @@ class BrowserSessions:
         return f"{self._backend.keys.prefix}taskgate-session-{sha256(session_id.encode()).hexdigest()}"
 
 
-def session_of_request() -> str | None:
+def session_of_request(asked: Request) -> str | None:
     """The id in the cookie, of a request that presents nothing else."""
-    return None if "Authorization" in request.headers else request.cookies.get(_cookie())
+    return None if "HTTP_AUTHORIZATION" in asked.environ else asked.cookies.get(_cookie())
 
 
 def set_cookie(response: Response, session_id: str, ttl: int) -> None:

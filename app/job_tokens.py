@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring as _text
@@ -51,15 +52,17 @@ class JobTokens:
             salt=_SALT,
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
-        self._key = self._serializer.make_signer(_SALT).derive_key()  # the newest's
+        self._mac = hmac.new(self._serializer.make_signer(_SALT).derive_key(), digestmod="sha256")  # the newest's
 
     def issue(self, access: JobAccess) -> str:
         """A token that works from now on."""
         ends = int(time.time()) + self._ttl
         # As the serializer writes it that reads it, but for what takes it longest: it derives the key each time, and
         # tries whether compression makes the payload shorter.
-        signed = base64_encode(f"[{_text(access.task_id)},{_text(access.owner)},{ends}]")
-        signature = base64_encode(hmac.digest(self._key, signed, "sha256"))
+        signed = urlsafe_b64encode(f"[{_text(access.task_id)},{_text(access.owner)},{ends}]".encode()).rstrip(b"=")
+        mac = self._mac.copy()
+        mac.update(signed)
+        signature = urlsafe_b64encode(mac.digest()).rstrip(b"=")
         return f"{PREFIX}{signed.decode()}.{signature.decode()}"
 
     def read(self, token: str) -> JobAccess:

@@ -1,21 +1,27 @@
 """Results as JSON: jobs may return what only msgpack, YAML or pickle can carry, where those are configured."""
 
 import base64
+import json
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from flask import json
+from flask.json.provider import DefaultJSONProvider
+
+from libs.kept_encoder import kept
+
+#: As ``flask.json.dumps`` has it, which makes an encoder each time.
+_encode = kept(json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=DefaultJSONProvider.default))
 
 
 def dumps(value: object) -> str:
     """JSON of a value; what JSON cannot say is said as :func:`json_value` does. Costs nothing where it can."""
     try:
-        return json.dumps(value)
+        return _encode(value)
     except TypeError:
-        return json.dumps(json_value(value))
+        return _encode(json_value(value))
 
 
 def json_value(value: Any) -> Any:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
-from flask import Flask, Response, current_app, g
+from flask import Request, Response
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api_keys import note_use
+from app.application import ServiceFlask
 from app.extensions import db
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ class KeyUses:
     def is_due(self, key_id: str) -> bool:
         """Whether a use of this key is to be written now; true once in :data:`INTERVAL` seconds."""
         now = time.monotonic()
+        if self._due.get(key_id, now) > now:
+            return False
         with self._lock:
             if self._due.get(key_id, now) > now:
                 return False
@@ -41,22 +45,21 @@ class KeyUses:
         return True
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: ServiceFlask) -> None:
     """Note uses of the keys that requests of ``app`` were authenticated with, which stand in ``g.key_id``."""
     app.extensions["key_uses"] = KeyUses()
-    app.after_request(_note)
 
+    def note(_: Request, facts: Any, response: Response) -> None:
+        key_id = facts.get("key_id")
+        if key_id is None or not app.extensions["key_uses"].is_due(key_id):
+            return
+        write = partial(_write, db.engine, key_id, datetime.now(UTC))
+        if response.direct_passthrough:
+            write()  # a file goes out by itself, and nobody tells when (werkzeug/wrappers/response.py, get_app_iter)
+        else:
+            response.call_on_close(write)
 
-def _note(response: Response) -> Response:
-    key_id = g.get("key_id")
-    if key_id is None or not current_app.extensions["key_uses"].is_due(key_id):
-        return response
-    write = partial(_write, db.engine, key_id, datetime.now(UTC))
-    if response.direct_passthrough:
-        write()  # a file goes out by itself, and nobody tells when (werkzeug/wrappers/response.py, get_app_iter)
-    else:
-        response.call_on_close(write)
-    return response
+    app.at_end(note)
 
 
 def _write(engine: Engine, key_id: str, used_at: datetime) -> None:

@@ -8,6 +8,7 @@ import re
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -54,12 +55,18 @@ def answer_is_translated() -> None:
     g.has_translations = True
 
 
-def label_language(response: Response) -> Response:
-    """Tell clients and caches that what was translated depends on ``Accept-Language``; errors are in English."""
-    if g.get("has_translations") and response.status_code < 400:
-        response.headers["Content-Language"] = g.locale
-        response.vary.add("Accept-Language")
-    return response
+def label_language(facts: Any, response: Response) -> None:
+    """Tell clients and caches that what was translated depends on ``Accept-Language``; errors are in English.
+
+    ``facts``: the request's ``g``.
+    """
+    if facts.get("has_translations") and response.status_code < 400:
+        headers = response.headers
+        headers.add("Content-Language", facts.locale)
+        if headers.getlist("Vary"):
+            response.vary.add("Accept-Language")
+        else:
+            headers.add("Vary", "Accept-Language")
 
 
 @cache

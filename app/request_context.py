@@ -1,13 +1,15 @@
 """What every request knows about itself before any view: its id, its locale, its trace."""
 
+import os
 import re
-import secrets
 from functools import lru_cache
+from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Request, Response
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
+from app.application import ServiceFlask
 from app.languages import label_language, negotiated
 
 #: What a client may choose as a request id; anything else is replaced, since it goes to logs.
@@ -15,20 +17,20 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: ServiceFlask) -> None:
     """Fill ``g`` before each request of ``app`` and name the request in its response."""
-    app.before_request(_begin)
-    app.after_request(_end)
+    app.at_begin(_begin)
+    app.at_end(_end)
 
 
-def _begin() -> None:
+def _begin(request: Request, facts: Any) -> None:
     # Of the environment: an absent header costs an exception within ``headers``.
-    named, facts = request.environ.get, g._get_current_object()
-    request_id = named("HTTP_X_REQUEST_ID", "")
-    facts.request_id = request_id if _REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
+    named = request.environ.get
+    request_id = named("HTTP_X_REQUEST_ID")
+    facts.request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else os.urandom(8).hex()
     facts.locale = _locale(named("HTTP_ACCEPT_LANGUAGE", ""))
-    traceparent = named("HTTP_TRACEPARENT", "")
-    facts.traceparent = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+    traceparent = named("HTTP_TRACEPARENT")
+    facts.traceparent = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 @lru_cache(maxsize=1_000)
@@ -37,12 +39,11 @@ def _locale(accept_language: str) -> str:
     return negotiated(parse_accept_header(accept_language, LanguageAccept))
 
 
-def _end(response: Response) -> Response:
+def _end(_: Request, facts: Any, response: Response) -> None:
     # Absent when the request could not even be parsed.
-    request_id, headers = g.get("request_id"), response.headers
+    request_id, headers = facts.get("request_id"), response.headers
     if request_id is not None:
-        headers["X-Request-ID"] = request_id
-        response = label_language(response)
+        headers.add("X-Request-ID", request_id)
+        label_language(facts, response)
     if response.mimetype in ("application/json", "application/problem+json"):
         headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -1,6 +1,7 @@
 """What tells browsers to do nothing with our answers that nobody has asked for (OWASP's HTTP headers cheat sheet)."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask
@@ -15,9 +16,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-
-_PAIRS = list(HEADERS.items())
-_NAMES = frozenset(name.lower() for name in HEADERS)
 
 
 def init_app(app: Flask, *, hsts: int) -> None:
@@ -38,12 +36,16 @@ class _Secured:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            present = {name.lower() for name, _ in headers}
-            headers += (
-                _PAIRS if present.isdisjoint(_NAMES) else [(n, v) for n, v in _PAIRS if n.lower() not in present]
-            )
+            headers += _lacking(*[name for name, _ in headers])
             if self._transport_security and environ["wsgi.url_scheme"] == "https":
                 headers.append(("Strict-Transport-Security", self._transport_security))
             return start_response(status, headers, *exc_info)
 
         return self._application(environ, start)
+
+
+@lru_cache(maxsize=1_000)
+def _lacking(*names: str) -> list[tuple[str, str]]:
+    """What an answer with these headers lacks. They are our own, so that there are few such rows of names."""
+    present = {name.lower() for name in names}
+    return [(name, value) for name, value in HEADERS.items() if name.lower() not in present]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,8 @@ from app.problem import ProblemError
 #: Half of a surrogate pair is legal in JSON's grammar and in no encoding, and 1e999 in no number type.
 _MAY_BE_NO_VALUE = re.compile(r"\\u[dD]|[0-9][eE]|[0-9]{300}")
 
+_LENGTH = re.compile(r"[0-9]{1,9}")
+
 
 def read_json_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object.
@@ -22,23 +25,42 @@ def read_json_object(request: Request) -> dict[str, Any]:
         NaN and Infinity are not), one that names a member twice or is nested too deeply, 422 for JSON that is not an
         object. 413 comes from werkzeug.
     """
+    _require_json(request)
+    return _object_in(_body(request))
+
+
+def load_body(schema: type[Schema], request: Request, *, required: bool = True) -> dict[str, Any]:
+    """The body as the schema loads it; {} for none, when one is not required.
+
+    Raises: ProblemError as :func:`read_json_object`; ValidationError.
+    """
+    if required:
+        _require_json(request)
+    body = _body(request)
+    if not required:
+        if not body.strip():
+            return {}
+        _require_json(request)
+    loaded: dict[str, Any] = schema().load(_object_in(body))
+    return loaded
+
+
+def _require_json(request: Request) -> None:
     if request.environ.get("CONTENT_TYPE") != "application/json" and not request.is_json:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the params as JSON, with Content-Type: application/json."
         )
-    body = request.get_data(cache=False)
-    if request.content_length is None:
-        # A body in chunks was cut at the limit without a word (werkzeug/wsgi.py, LimitedStream.readall); a further
-        # read raises the 413.
-        request.stream.read(1)
-    if not body.strip():
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
+    if not body or body.isspace():
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, "The body is empty. Send a JSON object; {} when there are no params."
         )
     try:
         # Given bytes, json.loads would take UTF-16 and UTF-32 too.
-        text = body.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=object_of_unique_names)
+        text = body.removeprefix(BOM_UTF8).decode()
+        value = _decode(text)
         if is_too_deep(text):
             raise RecursionError
         if _MAY_BE_NO_VALUE.search(text):
@@ -54,15 +76,21 @@ def read_json_object(request: Request) -> dict[str, Any]:
     return value
 
 
-def load_body(schema: type[Schema], request: Request, *, required: bool = True) -> dict[str, Any]:
-    """The body as the schema loads it; {} for none, when one is not required.
-
-    Raises: ProblemError as :func:`read_json_object`; ValidationError.
-    """
-    if not required and not request.get_data().strip():
-        return {}
-    loaded: dict[str, Any] = schema().load(read_json_object(request))
-    return loaded
+def _body(request: Request) -> bytes:
+    """To be read once. Raises: RequestEntityTooLarge."""
+    length = request.environ.get("CONTENT_LENGTH", "")
+    if _LENGTH.fullmatch(length) and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        most = request.max_content_length
+        if most is None or int(length) <= most:
+            # What werkzeug's stream around it would do, whose making takes longer than the reading.
+            read: bytes = request.environ["wsgi.input"].read(int(length))
+            return read
+    body = request.get_data(cache=False)
+    if request.content_length is None:
+        # A body in chunks was cut at the limit without a word (werkzeug/wsgi.py, LimitedStream.readall); a further
+        # read raises the 413.
+        request.stream.read(1)
+    return body
 
 
 class _RepeatedNameError(ValueError):
@@ -80,6 +108,9 @@ def object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def refuse_constant(constant: str) -> None:
     """For ``json.loads``, about NaN and Infinity. Raises: ValueError."""
     raise ValueError(f"{constant} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=object_of_unique_names).decode
 
 
 def what_is_wrong(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Addresses within this API, as clients see them: relative, so that a proxy's host name need not be known."""
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 PREFIX = "/api/1.0"
@@ -64,6 +65,7 @@ def delivery_url(delivery_id: str) -> str:
     return f"{PREFIX}/webhooks/deliveries/{_segment(delivery_id)}"
 
 
+@lru_cache(maxsize=256)  # an answer has several of the same job
 def _segment(text: str) -> str:
     # Ids are plain, and quote() goes through them letter by letter.
     return text if _PLAIN.fullmatch(text) else quote(text, safe="")

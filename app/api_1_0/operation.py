@@ -86,7 +86,7 @@ def operation(described: Operation) -> Callable[[Callable[..., Any]], Callable[.
         def answer(self: Any, **path: Any) -> Any:
             job = path["task_id"] if described.job_token else None
             principal = require(described.scope, job=job, also=described.also_needs)
-            query = _load_query(query_loader) if request.query_string else no_query()
+            query = _load_query(query_loader) if request.environ.get("QUERY_STRING") else no_query()
             if described.query is not None:
                 path["query"] = query
             returned = method(self, principal, **path)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from flask import Response, current_app, request
 from werkzeug.datastructures import ETags
 
+from app.api_1_0.json_response import PlainResponse, Unchanged
 from app.json_values import dumps
 from libs.flask_celery import WatchHub
 
@@ -77,11 +78,9 @@ def poll_response(representation: Representation, **headers: str) -> Response:
     if representation.unfinished:
         told.append(("Retry-After", str(representation.retry_after)))
     # Weakly: a proxy that compresses makes a strong tag a weak one (RFC 9110, 13.1.2).
-    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(representation.etag):
-        response = Response(status=HTTPStatus.NOT_MODIFIED, headers=[*told, ("Cache-Control", "no-store")])
-        del response.headers["Content-Type"]
-        return response
-    return Response(representation.body, headers=told, content_type="application/json")
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(representation.etag):
+        return Unchanged(told)
+    return PlainResponse(representation.body, HTTPStatus.OK, told)
 
 
 def _is_worth_it(now: Representation, first: Representation, known: ETags) -> bool:

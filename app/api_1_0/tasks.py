@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, g, request
+from flask import Request, Response, current_app, g, request
 from flask_restful import Resource
 from werkzeug.datastructures import ETags
 
@@ -76,21 +76,22 @@ class TaskJobs(Resource):  # type: ignore[misc]
     def post(self, principal: Principal, task: str, query: dict[str, Any]) -> Any:
         """Stored when this answers 202; poll ``Location`` for its result. 200 when it has ended while one waited."""
         celery_app = current_app.extensions["celery"]
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # each use looks it up anew
         spec = job_spec(celery_app, task)  # an unknown task is a 404 whatever the body is
-        wishes = read_wishes(request, query, lambda: describe(celery_app, spec))
+        wishes = read_wishes(asked, query, lambda: describe(celery_app, spec))
         options = wishes.publish_options()
         tell_of_ends(principal, query.get("webhook"))
         submitted = submit(
             celery_app,
             task,
-            read_json_object(request),
-            idempotency_key=read_idempotency_key(request),
+            read_json_object(asked),
+            idempotency_key=read_idempotency_key(asked),
             content=wishes.content(),
             cancel_after=wishes.cancel_after,
             **options,
         )
         g.task_id = submitted.task_id  # for the access log
-        wait = preferred_wait(request)
+        wait = preferred_wait(asked)
         ended = _ended_within(wait, principal, submitted.task_id) if wait else None
         if ended is not None:
             headers = where_it_is(submitted) | {"Preference-Applied": f"wait={wait}"}

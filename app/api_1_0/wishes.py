@@ -25,6 +25,8 @@ class Wishes:
 
     def publish_options(self) -> dict[str, Any]:
         """Options of ``Task.apply_async``."""
+        if not self.query:
+            return {}
         options: dict[str, Any] = {name: self.query[name] for name in ("priority", "queue") if name in self.query}
         times = []
         if self.query.get("delay"):

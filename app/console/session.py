@@ -29,7 +29,7 @@ class SignInSchema(Schema):
 def show() -> Response:
     """Who is signed in: its principal is null when nobody is, which is no error to ask about."""
     require_own_page()
-    session_id = session_of_request()
+    session_id = session_of_request(request)
     principal = None if session_id is None else principal_of_session(session_id)
     return _answer(_described(principal))
 
@@ -46,7 +46,7 @@ def sign_in() -> Response:
             errors={"key": ["This API key is unknown, revoked or over."]},
         )
     sessions = _sessions()
-    before = session_of_request()
+    before = session_of_request(request)
     if before is not None:
         sessions.close(before)
     g.principal, g.key_id = principal.name, principal.key_id  # for the access log, and as a use of the key
@@ -58,7 +58,7 @@ def sign_in() -> Response:
 def sign_out() -> Response:
     """The session is over, for whoever may have its cookie."""
     require_own_page()
-    session_id = session_of_request()
+    session_id = session_of_request(request)
     if session_id is not None:
         _sessions().close(session_id)
     response = Response(status=HTTPStatus.NO_CONTENT)

@@ -5,11 +5,13 @@ counts, so that whichever is asked answers for all of them, and for those that h
 """
 
 import time
+from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.application import ServiceFlask
 from libs.flask_celery import WatchHub
 
 #: Upper bounds in seconds: of answers from memory and from Redis, then of those that were held.
@@ -60,7 +62,7 @@ class HttpMetrics:
         return together
 
 
-def init_app(app: Flask, hub: WatchHub, *, most: int) -> None:
+def init_app(app: ServiceFlask, hub: WatchHub, *, most: int) -> None:
     """Count the requests of ``app`` and those that ``hub`` holds, ``most`` of them at once."""
     metrics = app.extensions["http_metrics"] = HttpMetrics()
     hub.on_change = metrics.held.set
@@ -68,14 +70,14 @@ def init_app(app: Flask, hub: WatchHub, *, most: int) -> None:
 
     known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def begin() -> None:
-        g.began = time.perf_counter()
+    def begin(_: Request, facts: Any) -> None:
+        facts.began = time.perf_counter()
 
-    def count(response: Response) -> Response:
+    def count(request: Request, facts: Any, response: Response) -> None:
         rule = request.url_rule
         route = rule.rule if rule is not None else _NOWHERE
-        method = request.method if route != _NOWHERE else ""
-        status, began = response.status_code, g.get("began")
+        method = request.method if rule is not None else ""
+        status, began = response.status_code, facts.get("began")
         counted = known.get((route, method, status))
         if counted is None:  # the library makes texts of them each time, and looks them up under a lock
             counted = metrics.requests.labels(route, method, status), metrics.seconds.labels(route)
@@ -84,7 +86,6 @@ def init_app(app: Flask, hub: WatchHub, *, most: int) -> None:
         requests.inc()
         if began is not None:  # it is when the request could not even be parsed
             seconds.observe(time.perf_counter() - began)
-        return response
 
-    app.before_request(begin)
-    app.after_request(count)
+    app.at_begin(begin)
+    app.at_end(count)

@@ -54,10 +54,11 @@ class Allowances:
             share.portion = max(1, share.portion // 4)
         if share.ready <= 0 and (share.used < limit.quota or share.ends <= now):
             self._take(limit, caller, share)
+            now = time.monotonic()
         if share.ready <= 0:
-            raise LimitReachedError(_standing(limit, share))
+            raise LimitReachedError(_standing(limit, share, now))
         share.ready -= 1
-        return _standing(limit, share)
+        return _standing(limit, share, now)
 
     def give_back(self, limit: RateLimit, caller: str) -> None:
         """The request that was just counted does not count."""
@@ -104,6 +105,6 @@ class Allowances:
         return share
 
 
-def _standing(limit: RateLimit, share: _Share) -> Standing:
-    left = max(0, limit.quota - share.used) + share.ready
-    return Standing(limit, left, max(1, math.ceil(share.ends - time.monotonic())))
+def _standing(limit: RateLimit, share: _Share, now: float) -> Standing:
+    unused, seconds = limit.quota - share.used, math.ceil(share.ends - now)
+    return Standing(limit, share.ready + (unused if unused > 0 else 0), seconds if seconds > 1 else 1)

@@ -1,19 +1,24 @@
 """Where requests meet their limits, and how clients are told."""
 
 from http import HTTPStatus
+from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Request, Response, g, request
 
+from app.application import ServiceFlask
 from app.problem import ProblemError
 from app.rate_limits.addresses import caller_of
 from app.rate_limits.allowances import Allowances
-from app.rate_limits.limits import LimitReachedError, RateLimit
+from app.rate_limits.limits import LimitReachedError, RateLimit, Standing
 from config import Config
 from libs.flask_celery import WindowCounter
 
 #: What is asked by those who look after the service; refusing them would look like an outage. And the files of the
 #: console, of which a page loads dozens, once, from memory.
 EXEMPT_ENDPOINTS = frozenset({"service_pages.healthz", "service_pages.readyz", "console.asset"})
+
+#: Endpoints of the API, whose callers are counted by their keys.
+_WITH_KEYS = "api_1_0."
 
 _DETAILS = {
     "key": "This key has made as many requests as it may for now.",
@@ -33,15 +38,16 @@ class RateLimits:
 
     def spend_caller(self, caller: str, *, submits: bool) -> None:
         """A request with a credential that works: ``caller`` names it."""
+        standings = g.setdefault("rate_standings", [])
         if self._key is not None:
-            self._spend(self._key, caller)
+            self._spend(self._key, caller, standings)
         if self._submit is not None and submits:
-            self._spend(self._submit, caller)
+            self._spend(self._submit, caller, standings)
 
     def spend_address(self) -> None:
         """A request without one."""
         if self._address is not None:
-            self._spend(self._address, caller_of(request.remote_addr))
+            self._spend(self._address, caller_of(request.remote_addr), g.setdefault("rate_standings", []))
 
     def give_back_address(self) -> None:
         """It has one after all."""
@@ -53,8 +59,7 @@ class RateLimits:
         """Let go of the connections."""
         self._allowances.close()
 
-    def _spend(self, limit: RateLimit, caller: str) -> None:
-        standings = g.setdefault("rate_standings", [])
+    def _spend(self, limit: RateLimit, caller: str, standings: list[Standing]) -> None:
         try:
             standings.append(self._allowances.spend(limit, caller))
         except LimitReachedError as error:
@@ -67,26 +72,26 @@ class RateLimits:
             ) from error
 
 
-def init_app(app: Flask, config: Config) -> None:
+def init_app(app: ServiceFlask, config: Config) -> None:
     """Limit the requests of ``app``; those of the API are counted as they are authenticated, in ``auth``."""
     celery_app = app.extensions["celery"]
     allowances = Allowances(lambda: WindowCounter(celery_app.backend))
-    app.extensions["rate_limits"] = RateLimits(config, allowances)
-    app.before_request(_count_what_needs_no_key)
-    app.after_request(_tell)
+    limits = app.extensions["rate_limits"] = RateLimits(config, allowances)
+
+    def count_what_needs_no_key(asked: Request, _: Any) -> None:
+        """Pages, the document, and addresses where there is nothing."""
+        endpoint = asked.endpoint or ""
+        if endpoint.startswith(_WITH_KEYS) or endpoint in EXEMPT_ENDPOINTS or asked.method == "OPTIONS":
+            return
+        limits.spend_address()
+
+    app.at_begin(count_what_needs_no_key)
+    app.at_end(_tell)
 
 
-def _count_what_needs_no_key() -> None:
-    """Pages, the document, and addresses where there is nothing."""
-    if request.blueprint == "api_1_0" or request.endpoint in EXEMPT_ENDPOINTS or request.method == "OPTIONS":
-        return
-    current_app.extensions["rate_limits"].spend_address()
-
-
-def _tell(response: Response) -> Response:
-    standings = g.get("rate_standings")
+def _tell(_: Request, facts: Any, response: Response) -> None:
+    standings = facts.get("rate_standings")
     if standings:
-        headers = response.headers
-        headers["RateLimit-Policy"] = ", ".join([standing.limit.policy for standing in standings])
-        headers["RateLimit"] = ", ".join([standing.field for standing in standings])
-    return response
+        add = response.headers.add
+        add("RateLimit-Policy", ", ".join([standing.limit.policy for standing in standings]))
+        add("RateLimit", ", ".join([standing.field for standing in standings]))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
@@ -26,8 +27,7 @@ class RateLimit:
         return f'"{self.name}";q={self.quota};w={self.window}'
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How somebody stands with a limit: requests left, as far as this process knows, and seconds until all are."""
 
     limit: RateLimit

@@ -102,7 +102,10 @@ def webhook_of_caller(owner: str) -> str:
     Not one of the facts, which travel in the message: Celery's debug log shows its headers, and an address like that
     often is a secret. It stands in the ledger alone.
     """
-    return (g.get("webhook") or "") if has_app_context() and g.get("principal") == owner else ""
+    if not has_app_context():
+        return ""
+    known = g.get
+    return (known("webhook") or "") if known("principal") == owner else ""
 
 
 def publication_of(headers: Mapping[str, Any]) -> int:

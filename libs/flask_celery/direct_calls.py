@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from hiredis import pack_command
 from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
@@ -54,7 +55,7 @@ class DirectCalls:
             self._idle.pop().disconnect()
 
     def _ask(self, connection: Any, *command: Any) -> Any:
-        connection.send_packed_command(connection.pack_command(*command))
+        connection.send_packed_command(packed(*command))
         return connection.read_response()
 
     def _connection(self) -> Any:
@@ -67,6 +68,15 @@ class DirectCalls:
         if _was_closed(connection):
             connection.disconnect()  # it connects again as it sends
         return connection
+
+
+def packed(*command: Any) -> list[bytes]:
+    """The command as it goes over the wire, of texts, bytes and numbers.
+
+    redis-py's own way there (redis/connection.py, ``HiredisRespSerializer``) looks at the type of each argument once
+    more, which takes twice as long as the packing.
+    """
+    return [pack_command(command)]
 
 
 def _was_closed(connection: Any) -> bool:

@@ -29,6 +29,9 @@ _SAME = frozenset({"queue", "priority"})
 #: Choices of queue and priority are few, and yet they are the clients'.
 _MOST_KEPT = 1_000
 
+#: The tasks that are run by any thread of this process (celery/utils/threads.py, ``Local``); None when not known.
+_TASKS = getattr(getattr(_state._task_stack, "_local", None), "__storage__", None)
+
 
 class _Way:
     """A ready message and where it goes."""
@@ -65,7 +68,7 @@ class DirectPublishing:
             connection errors and kombu's OperationalError.
         """
         records = self._records
-        if records is None or not options.keys() <= _SAME or has_listeners() or _state.get_current_task() is not None:
+        if records is None or not options.keys() <= _SAME or has_listeners() or _is_in_a_task():
             return False
         known_as = (task.name, *options.items())
         way = self._ways.get(known_as)
@@ -115,3 +118,8 @@ class DirectPublishing:
             ready = ReadyMessage(message, queue, params)
             way = self._ways[known_as] = _Way(ready, [channel.list_for(queue, message), *channel.lists_of(queue)])
         return way
+
+
+def _is_in_a_task() -> bool:
+    """Whether a job publishes here, whose messages name it. Celery finds that out by an exception."""
+    return (_TASKS is None or bool(_TASKS)) and _state.get_current_task() is not None

@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
 from celery.result import AsyncResult
 from flask import Flask
-from kombu.utils import cached_property
+from kombu.utils import cached_property as guarded_property
 
 from libs.flask_celery import rabbitmq, transport
 from libs.flask_celery.amqp import JobAMQP
@@ -55,11 +56,16 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
         self.queue_names = QueueNames(settings.deployment)
         super().__init__(flask_app.import_name, **options)
 
-    @cached_property  # type: ignore[untyped-decorator]
+    @guarded_property  # type: ignore[untyped-decorator]
     def AsyncResult(self) -> type[AsyncResult]:  # noqa: N802 - Celery's name
         """Subscribes to nothing before somebody waits."""
         result: type[AsyncResult] = self.subclass_with_self(OnDemandResult)
         return result
+
+    @property
+    def tasks(self) -> Any:
+        """As Celery's, which takes a lock at each look."""
+        return self.__dict__["tasks"] if "tasks" in self.__dict__ else super().tasks
 
     @property
     def backend(self) -> Any:
@@ -79,12 +85,12 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
         with self.publish_gate.place(), context as producer:
             yield producer
 
-    @cached_property  # type: ignore[untyped-decorator]
+    @cached_property  # not kombu's, which takes a lock at each look
     def direct(self) -> DirectPublishing:
         """How most of what clients submit is published."""
         return DirectPublishing(self)
 
-    @cached_property  # type: ignore[untyped-decorator]
+    @cached_property  # not kombu's, which takes a lock at each look
     def publish_gate(self) -> Gate:
         """Where those stand in line who want to publish."""
         return Gate(min(AT_ONCE, self.conf.broker_pool_limit or AT_ONCE))

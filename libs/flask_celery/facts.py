@@ -7,6 +7,7 @@ worker ignores it.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from flask import g, has_app_context
@@ -70,19 +71,13 @@ class SubmissionFacts:
 
     def to_header(self) -> dict[str, Any]:
         """As JSON, without what is not known."""
-        named = {
-            "submitted_at": self.submitted_at,
-            "owner": self.owner,
-            "request_id": self.request_id,
-            "locale": self.locale,
-            "traceparent": self.traceparent,
-            "retry_of": self.retry_of,
-            "deadline": self.deadline,
-            "batch_id": self.batch_id,
-            "schedule_id": self.schedule_id,
-            "due_at": self.due_at,
-        }
-        return {name: value for name, value in named.items() if value}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name))}
+
+    def to_json(self) -> str:
+        """The text of that, without spaces, and without an encoder, whose making takes longer."""
+        known = [(name, value) for name in self.__slots__ if (value := getattr(self, name))]
+        members = [f'"{name}":{value if isinstance(value, int) else quoted(value)}' for name, value in known]
+        return f"{{{','.join(members)}}}"
 
 
 def _text(value: object) -> str | None:

@@ -10,6 +10,7 @@ from celery import Celery, shared_task
 from marshmallow import Schema, ValidationError, missing
 
 from libs.flask_celery.errors import InvalidParamsError, UnknownTaskError
+from libs.flask_celery.params_loading import ParamsLoader
 from libs.flask_celery.rate_limits import RateScope, check_rate_limit
 from libs.flask_celery.unique import Unique
 
@@ -45,23 +46,19 @@ class JobSpec:
             raise InvalidParamsError(self.name, {"_schema": [f"Takes {count} arguments, not {len(args)}."]})
         return self.load_body(dict(zip(self.argument_names, args, strict=False)) | dict(kwargs))
 
-    def load_body(self, body: Mapping[str, Any], schema: Schema | None = None) -> dict[str, Any]:
-        """Validate a JSON object. Raises: InvalidParamsError.
-
-        Args:
-            schema: an instance of ``params``; by default one that is kept.
-        """
+    def load_body(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate a JSON object. Raises: InvalidParamsError."""
         try:
-            loaded: dict[str, Any] = (schema or _kept(self.params)).load(body)
+            loaded = _kept(self.params).load(body)
         except ValidationError as error:
             raise InvalidParamsError(self.name, error.normalized_messages()) from error  # type: ignore[no-untyped-call]
         return loaded
 
 
 @cache
-def _kept(params: type[Schema]) -> Schema:
+def _kept(params: type[Schema]) -> ParamsLoader:
     """Made once: a schema copies all of its fields when it is made, which takes longer than loading with it."""
-    return params()
+    return ParamsLoader(params())
 
 
 def job(

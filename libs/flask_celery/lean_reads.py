@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from libs.flask_celery.direct_calls import packed
 from libs.flask_celery.gate import Gate
 
 #: Reads under way at a time; more are gathered into the next one.
@@ -78,7 +79,7 @@ class LeanReads:
         while True:
             connection, is_fresh = self._taken()
             try:
-                connection.send_packed_command(connection.pack_command("MGET", *keys))
+                connection.send_packed_command(packed("MGET", *keys))
                 values = connection.read_response()
             except BaseException as error:
                 connection.disconnect()

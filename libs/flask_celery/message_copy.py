@@ -10,6 +10,8 @@ written too: an object with the whole body and the names of what is in it.
 import base64
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as quoted
+from operator import attrgetter
 from typing import Any
 
 from kombu.compression import decompress
@@ -18,7 +20,8 @@ from kombu.serialization import loads as deserialize
 from kombu.serialization import prepare_accept_content
 from kombu.utils.json import JSONEncoder, loads
 
-from libs.flask_celery.facts import HEADER, HIDDEN
+from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
+from libs.kept_encoder import kept
 
 #: A task message's headers where nothing special was asked for (Celery's documentation, "Task message protocol 2").
 _USUAL_HEADERS: Mapping[str, Any] = {
@@ -46,6 +49,7 @@ _USUAL = {**_USUAL_HEADERS, **HIDDEN}
 
 #: The facts (``facts``) by their place in a copy.
 _FACTS = ("submitted_at", "owner", "request_id", "locale", "traceparent", "batch_id", "deadline", "retry_of")
+_places = attrgetter(*_FACTS)
 
 #: Around the params of a serialised body that says nothing else.
 BODY_START = "[[], "
@@ -55,7 +59,7 @@ BODY_END = ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null
 _WITHOUT = "without"
 
 #: JSON without the spaces that nobody needs.
-compact = JSONEncoder(separators=(",", ":")).encode
+compact = kept(JSONEncoder(separators=(",", ":")))
 
 
 def compacted(message: Mapping[str, Any], queue: str, params: str | None = None) -> str:
@@ -155,6 +159,16 @@ def facts_as_kept(facts: Any) -> Any:
     while places and places[-1] is None:
         places.pop()
     return places
+
+
+def facts_in_copy(facts: SubmissionFacts) -> str:
+    """The text of that, where they need not be taken from a header."""
+    if facts.schedule_id or facts.due_at:
+        return compact(facts_as_kept(facts.to_header()))
+    places = [*_places(facts)]
+    while places and not places[-1]:
+        places.pop()
+    return f"[{','.join([quoted(one) if isinstance(one, str) and one else str(one or 'null') for one in places])}]"
 
 
 def _params_of(message: Mapping[str, Any]) -> str | None:

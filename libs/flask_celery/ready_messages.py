@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _text
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -16,11 +17,13 @@ from kombu.utils.json import JSONEncoder, dumps
 
 from libs.flask_celery.acceptance import Publication
 from libs.flask_celery.facts import HEADER, SubmissionFacts
-from libs.flask_celery.message_copy import BODY_END, BODY_START, compact, compacted, facts_as_kept, payload_of
+from libs.flask_celery.message_copy import BODY_END, BODY_START, compact, compacted, facts_in_copy, payload_of
+from libs.flask_celery.random_uuids import random_uuid
 from libs.flask_celery.record_fields import pending_record
+from libs.kept_encoder import kept
 
 #: As ``dumps``, which makes an encoder each time.
-_encode = JSONEncoder().encode
+_encode = kept(JSONEncoder())
 
 
 class ReadyMessage:
@@ -54,46 +57,49 @@ class ReadyMessage:
         )
         gaps = (self._id, self._tag, self._body, self._facts, self._kept_facts, self._owner, self._request)
         marks = re.compile(f"({'|'.join((*gaps, self._params, self._submitted))})")
-        self._message, self._record, self._copy = (marks.split(text) for text in texts)
+        self._message, self._record, self._copy = (_Template(text, marks) for text in texts)
 
     def publication(self, task_id: str, params: Mapping[str, Any], facts: SubmissionFacts) -> Publication:
         """Of the job of these params."""
-        encoded, said = _encode(params), facts.to_header()
+        encoded = _encode(params)
         gaps = {
             self._id: task_id,
-            self._tag: str(uuid4()),
+            self._tag: random_uuid(),
             self._body: self._body_of(encoded),
             self._params: encoded,
-            self._facts: _object(said),
-            self._kept_facts: compact(facts_as_kept(said)),
+            self._facts: facts.to_json(),
+            self._kept_facts: facts_in_copy(facts),
             self._owner: _text(facts.owner),
             self._request: "null" if facts.request_id is None else _text(facts.request_id),
             self._submitted: str(facts.submitted_at),
         }
-
-        def filled(text: list[str]) -> str:
-            return "".join([gaps.get(part, part) for part in text])
-
         return Publication(
             task_id=task_id,
             task=self._task,
             queue=self.queue,
             eta=0,
-            message=filled(self._message),
-            record=filled(self._record),
-            copy=filled(self._copy),
+            message=self._message.filled(gaps),
+            record=self._record.filled(gaps),
+            copy=self._copy.filled(gaps),
             facts=facts,
         )
 
     def _body_of(self, params: str) -> str:
         body = f"{BODY_START}{params}{self._body_end}"
-        return base64.b64encode(body.encode()).decode() if self._in_base64 else str(dumps(body))[1:-1]
+        return base64.b64encode(body.encode()).decode() if self._in_base64 else _text(body)[1:-1]
 
 
-def _object(fields: Mapping[str, str | int]) -> str:
-    """JSON of texts and whole numbers, without the encoder, whose making takes longer."""
-    members = (f'"{name}":{value if isinstance(value, int) else _text(value)}' for name, value in fields.items())
-    return f"{{{','.join(members)}}}"
+class _Template:
+    """A text whose marks are to be replaced."""
+
+    def __init__(self, text: str, marks: re.Pattern[str]) -> None:
+        parts = marks.split(text)
+        self._format = "%s".join(part.replace("%", "%%") for part in parts[::2])
+        self._values = itemgetter(*parts[1::2])
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """The text with these values, by mark."""
+        return str(self._format % self._values(values))
 
 
 def _renamed(fields: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class RecordPayloads:
         return UnknownJobError(task_id) if owner is None else ExpiredJobError(task_id, bytes_to_str(owner))
 
     def _read(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        if not task_ids:  # which Redis takes for an error
+            return []
         keys = [self._keys.meta(task_id) for task_id in task_ids]
         client = self._backend.client
         if getattr(self._backend.app, "serves_clients", False):

@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from celery.utils import uuid
-
 from libs.flask_celery.acceptance import SubmissionTerms, under_terms
 from libs.flask_celery.errors import AlreadySubmittedError, BrokerUnavailableError
 from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.gate import UNAVAILABLE
 from libs.flask_celery.jobs import job_spec
 from libs.flask_celery.publishing import publish_job
+from libs.flask_celery.random_uuids import random_uuid
 from libs.flask_celery.states import JobState
 from libs.flask_celery.tracing import traced
 from libs.flask_celery.unique import AlreadyRunningError
@@ -63,7 +62,7 @@ def submit(
     """
     spec = job_spec(celery_app, task)
     spec.load_body(body)
-    task_id = uuid()
+    task_id = random_uuid()
     facts = SubmissionFacts.of_caller()
     if cancel_after is not None:
         facts = replace(facts, deadline=facts.submitted_at + round(cancel_after * 1000))

@@ -2,32 +2,63 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, cast
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+from libs.kept_encoder import kept
+
+_encode = kept(json.JSONEncoder(ensure_ascii=False, default=str))
 
 
 def log_event(logger: logging.Logger, event: str, fields: Mapping[str, Any]) -> None:
-    """Log an event of level INFO. Its line does not say where in the code it came from.
+    """Log an event of level INFO. Its line does not say where in the code it came from, nor from which thread.
 
     To formatters of this package's and of structlog's it is what structlog's own logger would have handed them.
     """
-    record = logging.LogRecord(logger.name, logging.INFO, "", 0, "", None, None)
-    moment = datetime.fromtimestamp(record.created, UTC).isoformat()
-    record.msg = {  # as structlog has it there
-        **fields,
-        "event": event,
-        "time": f"{moment.removesuffix('+00:00')}Z",
-        "level": "info",
-        "logger": logger.name,
+    record, nanoseconds = logging.LogRecord.__new__(logging.LogRecord), time.time_ns()
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    # As ``LogRecord`` has it, which asks for the thread, the process and the file each time.
+    record.__dict__ |= _alike(logger.name)
+    record.__dict__ |= {
+        "created": nanoseconds / 1e9,
+        "msecs": fraction / 1e6,
+        "_logger": logger,
+        "msg": {  # as structlog has it there
+            **fields,
+            "event": event,
+            "time": f"{_second(seconds)}.{fraction // 1000:06}Z",
+            "level": "info",
+            "logger": logger.name,
+        },
     }
-    record.__dict__.update(is_event=True, _logger=logger, _name="info")
     logger.handle(record)
 
 
 def event_json(record: logging.LogRecord) -> str:
     """The event's line, with its name as ``message``."""
-    fields: Mapping[str, Any] = record.msg  # type: ignore[assignment]
-    return _encode({**{name: value for name, value in fields.items() if name != "event"}, "message": fields["event"]})
+    fields = dict(cast("Mapping[str, Any]", record.msg))
+    fields["message"] = fields.pop("event")
+    return _encode(fields)
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """A second, in which many events may be."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
+@cache
+def _alike(name: str) -> Mapping[str, Any]:
+    """What all events of a logger have in common."""
+    record = logging.LogRecord(name, logging.INFO, "", 0, "", None, None)
+    return {
+        **record.__dict__,
+        "thread": None,
+        "threadName": None,
+        "taskName": None,
+        "is_event": True,
+        "_name": "info",
+    }

@@ -9,4 +9,4 @@ _SECRET = re.compile(r"\b(tgj?_)[A-Za-z0-9_.-]{8,}")
 
 def hide_secrets(text: str) -> str:
     """The text with ``[hidden]`` in the place of each."""
-    return _SECRET.sub(r"\1[hidden]", text) if "tg" in text else text
+    return _SECRET.sub(r"\1[hidden]", text) if "tg_" in text or "tgj_" in text else text

@@ -12,7 +12,16 @@ from redis import Redis
 
 from libs.flask_celery import FlaskCelery, JobState, NotRepeatableError, run_again, submit
 from libs.flask_celery.broker_side import broker_channel
-from libs.flask_celery.message_copy import body_of, compacted, expanded, message_of
+from libs.flask_celery.facts import SubmissionFacts
+from libs.flask_celery.message_copy import (
+    body_of,
+    compact,
+    compacted,
+    expanded,
+    facts_as_kept,
+    facts_in_copy,
+    message_of,
+)
 from libs.flask_celery.reconcile import Reconciliation
 from libs.flask_celery.transport import messages_caught
 
@@ -166,3 +175,18 @@ def test_what_is_not_accepted_now_cannot_be_run_again(celery_app: FlaskCelery) -
 
     with pytest.raises(NotRepeatableError):
         run_again(celery_app, job.task_id)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        SubmissionFacts(1),
+        SubmissionFacts(1, "ann", "request", "zh", "00-trace"),
+        SubmissionFacts(1, "", 'é"', retry_of="other", deadline=2),
+        SubmissionFacts(1, "ann", batch_id="batch"),
+        SubmissionFacts(1, "ann", schedule_id="nightly", due_at=3),
+    ],
+)
+def test_facts_are_written_as_their_header_would_be(facts: SubmissionFacts) -> None:
+    assert facts.to_json() == compact(facts.to_header())
+    assert facts_in_copy(facts) == compact(facts_as_kept(facts.to_header()))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from marshmallow import Schema
-
 from libs.flask_celery.batches.filling import BatchItem
 from libs.flask_celery.errors import FlaskCeleryError
 from libs.flask_celery.jobs import JobSpec, job_spec
@@ -48,7 +46,7 @@ class CheckedItems:
     def __init__(self, celery_app: "FlaskCelery", items: Iterable[BatchItem | RefusedItem], turns: Turns) -> None:
         self.items: list[BatchItem | Exception] = []
         self._app = celery_app
-        self._schemas: dict[str, tuple[JobSpec, Schema]] = {}
+        self._specs: dict[str, JobSpec] = {}
         fingerprint = sha256(b"batch")
         for item in items:
             said = item.said or repr(item).encode() if isinstance(item, RefusedItem) else _said(item)
@@ -59,11 +57,10 @@ class CheckedItems:
 
     def _checked(self, item: BatchItem) -> BatchItem | Exception:
         try:
-            known = self._schemas.get(item.task)
-            if known is None:
-                spec = job_spec(self._app, item.task)
-                known = self._schemas[item.task] = (spec, spec.params())
-            known[0].load_body(item.params, known[1])
+            spec = self._specs.get(item.task)
+            if spec is None:
+                spec = self._specs[item.task] = job_spec(self._app, item.task)
+            spec.load_body(item.params)
         except FlaskCeleryError as error:
             return error
         return item
