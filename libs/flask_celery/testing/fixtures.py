@@ -63,13 +63,18 @@ def embedded_redis(taskgate: Installation) -> RedisServer:
 def taskgate_client(pytestconfig: pytest.Config, taskgate: Installation) -> FlaskClient:
     """A client with a key that may do everything, in the name of ``tester``."""
     keys: click.Command = resolve_name(pytestconfig.getini("taskgate_keys"))
-    runner = taskgate.app.test_cli_runner()
-    made = runner.invoke(keys, ["create", PRINCIPAL, "--scope", "admin"], catch_exceptions=False)
+    client = taskgate.client
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {new_key(taskgate.app, keys)}"
+    return client
+
+
+def new_key(app: Flask, keys: click.Command) -> str:
+    """A key of ``app`` that may do everything, whichever application the caller is in the context of."""
+    with app.app_context():  # commands take the one that there is
+        made = app.test_cli_runner().invoke(keys, ["create", PRINCIPAL, "--scope", "admin"], catch_exceptions=False)
     if made.exit_code:
         raise AssertionError(f"no key could be made: {made.output}")
-    client = taskgate.client
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {made.stdout.strip()}"
-    return client
+    return made.stdout.strip()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from flask.testing import FlaskClient
 from redis import Redis
 
+from app.commands import keys
 from app.extensions import db
 from app.jobs.maintenance import tasks
 from app.jobs.maintenance.models import Part
@@ -26,6 +27,7 @@ from libs.flask_celery.testing import (
     WorkerProcess,
     wait_until,
 )
+from libs.flask_celery.testing.fixtures import new_key
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,15 @@ def test_its_redis_is_embedded_and_its_own(taskgate_app: Flask, embedded_redis: 
     assert taskgate_app.config["TASKGATE"].redis_url == embedded_redis.url
     with Redis.from_url(embedded_redis.url) as client:
         assert client.config_get("appendonly") == {"appendonly": "yes"}
+
+
+def test_keys_are_those_of_the_application_amid_anothers_context(taskgate_app: Flask, app: Flask) -> None:
+    with app.app_context():  # left open by a test before, say
+        key = new_key(taskgate_app, keys)
+
+    listed = {"Authorization": f"Bearer {key}"}
+    assert taskgate_app.test_client().get("/api/1.0/tasks", headers=listed).status_code == 200
+    assert app.test_client().get("/api/1.0/tasks", headers=listed).status_code == 401
 
 
 def test_the_client_has_a_key_that_may_do_everything(taskgate_client: FlaskClient, taskgate: Installation) -> None:
