@@ -35,7 +35,7 @@ def test_a_tiny_run_of_all_measures(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.rates", "--quick", "--rounds", "2", "--systems", "taskgate"]
 
     ran = subprocess.run(
-        [*command, "--queued", "2000", "--json", str(file)], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--queued", "10000", "--json", str(file)], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -45,8 +45,8 @@ def test_a_tiny_run_of_all_measures(tmp_path: Path) -> None:
     times = {f"{way}_p{share}" for way in ("end_to_end", "end_to_end_polled", "held_poll") for share in (50, 95, 99)}
     assert {name for name in last if last[name] > 0} >= rates | times | {f"{name}_cpu" for name in rates}
     assert "memory_100k" in last
-    assert list(told["growth"]) == ["10", "2,000"]
-    assert told["growth"]["2,000"]["bytes_each"] > 500
+    assert list(told["growth"]) == ["10", "10,000"]
+    assert told["growth"]["10,000"]["bytes_each"] > 500
     assert "| **Taskgate** |" in ran.stdout
 
 
