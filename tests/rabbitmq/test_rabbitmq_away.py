@@ -43,6 +43,18 @@ def submit(api: httpx.Client) -> httpx.Response:
     return api.post(f"{API}/tasks/maintenance.adds/jobs", json={"a": 1, "b": 2})
 
 
+def accepted(api: httpx.Client) -> httpx.Response:
+    """A job that was, at the first attempt or, where the machine has too much else to do, at a later one."""
+    answers: list[httpx.Response] = []
+
+    def was_accepted() -> bool:
+        answers.append(submit(api))
+        return answers[-1].status_code == 202
+
+    wait_until(was_accepted, what="a job that is accepted")
+    return answers[-1]
+
+
 def timed(call: Callable[[], httpx.Response]) -> tuple[float, httpx.Response]:
     started = time.perf_counter()
     response = call()
@@ -150,7 +162,7 @@ def test_a_job_that_was_not_accepted_does_not_run_when_its_message_arrived(
 def test_what_was_accepted_outlives_a_kill_of_rabbitmq(
     node: RabbitNode, quiet_runs: JobRuns, api: httpx.Client
 ) -> None:
-    locations = [submit(api).headers["Location"] for _ in range(50)]
+    locations = [accepted(api).headers["Location"] for _ in range(50)]
 
     node.stop(kill=True)
     node.start()
@@ -164,7 +176,7 @@ def test_what_was_accepted_outlives_a_kill_of_rabbitmq(
 
 def test_a_deleted_queue_takes_no_job_with_it(node: RabbitNode, quiet_runs: JobRuns, api: httpx.Client) -> None:
     """RabbitMQ drops a message that no queue takes, and confirms it."""
-    assert submit(api).status_code == 202
+    accepted(api)
     jobs = api.get(f"{API}/jobs").json()
     node.drop_queue("default")
 
