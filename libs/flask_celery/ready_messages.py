@@ -26,6 +26,27 @@ from libs.kept_encoder import kept
 _encode = kept(JSONEncoder())
 
 
+class ReadyBody:
+    """A message's serialised body, which is ``[args, kwargs, embed]``, with a gap where its job's params stand.
+
+    Args:
+        message: of a job, as it would have been pushed.
+        params: of that job.
+    """
+
+    def __init__(self, message: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+        self._end = payload_of(message).decode().removeprefix(BODY_START + dumps(dict(params)))
+        self._in_base64 = message["properties"].get("body_encoding", "base64") == "base64"
+        #: Whether the params are all it says, so that a copy has them as they are.
+        self.is_params_alone = self._in_base64 and self._end == BODY_END
+
+    def with_params(self, params: Mapping[str, Any]) -> tuple[str, str]:
+        """The body as it stands in a message's JSON, within its quotes; and the params as JSON."""
+        encoded = _encode(params)
+        body = f"{BODY_START}{encoded}{self._end}"
+        return base64.b64encode(body.encode()).decode() if self._in_base64 else _text(body)[1:-1], encoded
+
+
 class ReadyMessage:
     """Of the jobs of one task that are published with the same options and are to run at once.
 
@@ -37,8 +58,7 @@ class ReadyMessage:
     def __init__(self, message: Mapping[str, Any], queue: str, params: Mapping[str, Any]) -> None:
         self.queue = queue
         self._task = message["headers"]["task"]
-        self._body_end = payload_of(message).decode().removeprefix(BODY_START + dumps(dict(params)))
-        self._in_base64 = message["properties"].get("body_encoding", "base64") == "base64"
+        self._ready_body = ReadyBody(message, params)
         self._id, self._tag, self._body = (str(uuid4()) for _ in range(3))
         self._facts, self._kept_facts, self._owner, self._request, self._params = (f'"{uuid4()}"' for _ in range(5))
         self._submitted = "1234567890123"
@@ -48,8 +68,7 @@ class ReadyMessage:
         headers = _renamed(message["headers"], task_id, self._id)
         whole["headers"] = {**headers, HEADER: self._facts.strip('"')}
         facts = SubmissionFacts(int(self._submitted), self._owner.strip('"'), self._request.strip('"'))
-        # In the copy, the params stand as they are where the body says nothing else.
-        params_gap = self._params if self._in_base64 and self._body_end == BODY_END else None
+        params_gap = self._params if self._ready_body.is_params_alone else None
         to_copy = {**whole, "headers": {**headers, HEADER: self._kept_facts.strip('"')}}
         texts = (
             *(compact(whole), pending_record(whole["headers"], facts, queue)),
@@ -61,11 +80,11 @@ class ReadyMessage:
 
     def publication(self, task_id: str, params: Mapping[str, Any], facts: SubmissionFacts) -> Publication:
         """Of the job of these params."""
-        encoded = _encode(params)
+        body, encoded = self._ready_body.with_params(params)
         gaps = {
             self._id: task_id,
             self._tag: random_uuid(),
-            self._body: self._body_of(encoded),
+            self._body: body,
             self._params: encoded,
             self._facts: facts.to_json(),
             self._kept_facts: facts_in_copy(facts),
@@ -83,10 +102,6 @@ class ReadyMessage:
             copy=self._copy.filled(gaps),
             facts=facts,
         )
-
-    def _body_of(self, params: str) -> str:
-        body = f"{BODY_START}{params}{self._body_end}"
-        return base64.b64encode(body.encode()).decode() if self._in_base64 else _text(body)[1:-1]
 
 
 class _Template:
