@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from flask import Flask
+from flask import Flask, has_app_context
+from flask.globals import app_ctx
 from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import URL, Engine, create_engine
@@ -29,6 +30,18 @@ from libs.flask_celery.testing.installation import NO_RATE_LIMITS
 
 #: What the tests here share with those of who writes jobs, by the names that it has here.
 __all__ = ["NO_RATE_LIMITS", "ROOT", "RedisServer", "Worker", "built_app", "wait_until"]
+
+
+@pytest.fixture(autouse=True)
+def no_context_is_left_open() -> Iterator[None]:
+    """What a test leaves pushed is every later test's current application, in the same process."""
+    before = _open_context()
+    yield
+    assert _open_context() is before, "an application context is left open: a stream not closed, a push not popped"
+
+
+def _open_context() -> object | None:
+    return app_ctx._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -89,9 +89,9 @@ def test_the_command_is_one_that_the_program_takes(process: Process) -> None:
         assert parsed.bind == ["0.0.0.0:8000"]
     elif program == "python":
         assert arguments[0] == "manage.py"
-        context = cli.make_context("manage.py", arguments[1:])
-        group = cli.get_command(context, arguments[1])
-        assert group.get_command(context, arguments[2]) is not None  # type: ignore[union-attr]
+        with cli.make_context("manage.py", arguments[1:]) as context:  # which closes the application's
+            group = cli.get_command(context, arguments[1])
+            assert group.get_command(context, arguments[2]) is not None  # type: ignore[union-attr]
     else:
         assert (program, *arguments[:2]) == ("celery", "-A", "libs.flask_celery:celery_app")
         part, *options = arguments[2:]
