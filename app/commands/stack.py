@@ -73,7 +73,7 @@ def children(
                 environment,
                 logs,
                 # The others start while the sample job runs: each takes seconds of a processor.
-                _worker_answers(app, worker) if worker.is_first else None,
+                _worker_answers(app, worker) if worker.number == 1 else None,
                 stop=_worker_stop(app),
             )
             for worker in queue_workers(app, config)
@@ -90,17 +90,21 @@ class QueueWorker:
     name: str  # of its log, too
     queues: tuple[str, ...]
     concurrency: int
-    is_first: bool = False
+    number: int = 0  # of those that consume what a worker does by itself, from 1
 
     @property
     def hostname(self) -> str:
         """What Celery calls it."""
-        prefix = "taskgate" if self.is_first else self.queues[0]
-        return f"{prefix}@{socket.gethostname()}"
+        usual = "taskgate" if self.number == 1 else f"taskgate-{self.number}"
+        return f"{usual if self.number else self.queues[0]}@{socket.gethostname()}"
 
 
 def queue_workers(app: Flask, config: Config) -> list[QueueWorker]:
-    """One for what a worker consumes by itself, and one for each other queue that jobs and schedules of the code use.
+    """Some for what a worker consumes by itself, one for each other queue that jobs and schedules of the code use.
+
+    The first have ``config.worker_concurrency`` places together, and there are as many of them as there are
+    processors: all that a worker's pool runs goes through its main process, and one of those takes less from Redis
+    and gives it to two pool processes than two of one pool process each (docs/scaling.md).
 
     A queue of its own is there so that its jobs wait for nobody else's, which a worker of several queues could not
     keep: long jobs of one would take all of its processes. One process each is enough to see to that on one machine.
@@ -111,9 +115,18 @@ def queue_workers(app: Flask, config: Config) -> list[QueueWorker]:
         queues_in_use(celery_app) | {COLLECT, COMPUTE} | ({config.webhook_queue} if config.webhook_queue else set())
     )
     return [
-        QueueWorker("worker", usual, config.worker_concurrency, is_first=True),
+        *(
+            QueueWorker("worker" if number == 1 else f"worker-{number}", usual, places, number)
+            for number, places in enumerate(_shared(config.worker_concurrency, os.cpu_count() or 1), start=1)
+        ),
         *(QueueWorker(f"worker-{queue}", (queue,), 1) for queue in sorted(others - set(usual))),
     ]
+
+
+def _shared(places: int, most: int) -> list[int]:
+    """Places, as evenly as can be over so many workers at the most."""
+    workers = min(places, most)
+    return [places // workers + (number < places % workers) for number in range(workers)]
 
 
 def _child(

@@ -91,8 +91,8 @@ if not fresh and redis.call('HDEL', ledger, 'withdrawn') == 1 then
   redis.call('HSET', ledger, 'state', 'PENDING')
 end
 if not fresh then
-  local known = redis.call('HMGET', ledger, 'publication', 'fence', 'state')
-  if fence > 0 and fence < tonumber(known[2] or 0) then return {'OVERTAKEN', ''} end
+  local known = redis.call('HMGET', ledger, 'publication', 'fence', 'state', 'claimed')
+  if fence > 0 and fence < math.max(known[2] or 0, known[4] or 0) then return {'OVERTAKEN', ''} end
   if publication <= tonumber(known[1] or 0) or final[known[3]] then return {'KNOWN', ''} end
 end
 if message ~= '' then

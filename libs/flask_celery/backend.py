@@ -9,36 +9,31 @@ Three differences from ``celery.backends.redis``:
 * The record keeps our fields beside Celery's, so that the results endpoint reads one key.
 """
 
-from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
 from celery import states
 from celery.backends.redis import SentinelBackend
-from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 
-from libs.flask_celery.accept_script import OVERTAKEN
-from libs.flask_celery.acceptance import position_of
 from libs.flask_celery.awaiting import OnDemandResultConsumer
 from libs.flask_celery.batches.records import BatchRecords
-from libs.flask_celery.figures.timing import timed
 from libs.flask_celery.gated_client import GatedRedis
 from libs.flask_celery.history.history import JobHistory
-from libs.flask_celery.history.telling import TellingSettings, told_of_progress, told_of_state
+from libs.flask_celery.history.telling import TellingSettings
 from libs.flask_celery.keys import RecordKeys
-from libs.flask_celery.ledger import LedgerMixin, now_ms
-from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller, fields_of_request
-from libs.flask_celery.record_scripts import STORE, STORED
+from libs.flask_celery.ledger import now_ms
+from libs.flask_celery.record_fields import fields_of_request
 from libs.flask_celery.records import JobRecords
-from libs.flask_celery.result_limits import FIELDS_LIMIT, RESULT_LIMIT, bounded_error, bounded_traceback
+from libs.flask_celery.result_limits import bounded_error, bounded_traceback
 from libs.flask_celery.run_times import RunTimes
+from libs.flask_celery.state_store import StateStoreMixin
 
 #: How long a job's id is still known after its result has expired, in seconds.
 DEFAULT_RETENTION = 7 * 24 * 3600
 
 
-class JobBackendMixin(LedgerMixin):
+class JobBackendMixin(StateStoreMixin):
     """What our backends do differently; the class to use is one of those below."""
 
     ResultConsumer = OnDemandResultConsumer
@@ -148,64 +143,6 @@ class JobBackendMixin(LedgerMixin):
             return result
         self.store_state(task_id, result, state, traceback=traceback, request=request)
         return result
-
-    def store_state(
-        self,
-        task_id: str,
-        result: Any,
-        state: str,
-        *,
-        traceback: str | None = None,
-        request: Any = None,
-        progress: Mapping[str, Any] | None = None,
-        **retry_policy: Any,
-    ) -> bool:
-        """Store a state, tell of it, and wake who waits. ``result`` is as Celery stores it, exceptions prepared.
-
-        With ``progress`` that is what is told, and of the state only when it is another one than before.
-
-        Returns: whether it was stored. False when the job was final already, or its run has been overtaken by another
-            one, and then nothing has changed; ``request.refused_state`` and ``request.overtaken`` say which.
-            ``request.cancel_requested`` is set when somebody has asked the running job to stop.
-        """
-        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        meta["task_id"] = task_id
-        if getattr(request, "active_job", None) is None:
-            # Stored from outside the run (a time limit, a lost child, a chord's outcome): keep what it had said.
-            for name, value in (self._known_fields(task_id) or fields_of_caller()).items():
-                meta[name] = meta.get(name) or value
-        payload = self.encode(meta)
-        # A result has been checked by then; update_state() takes whatever it is given.
-        if len(payload) > getattr(self.app, "result_limit", RESULT_LIMIT) + FIELDS_LIMIT:
-            raise BackendStoreError("What is said of the job is too large to store.", state=state, task_id=task_id)
-        ttl = (self.failure_expires if state == states.FAILURE else self.expires) or 0
-        publication, fence = position_of(request)
-        told = told_of_state(state, meta), told_of_progress(progress)
-        arguments = [
-            *(task_id, payload, state, ttl, self._keep(ttl), now_ms()),
-            *(meta.get("owner") or "", meta.get("name") or ""),
-            *(publication, fence, timed(state, meta, request), *told),
-        ]
-        outcome, cancel, before, due = self.ensure(
-            self.run_record_script, (STORE, task_id, arguments), **retry_policy
-        )
-        if request is not None:
-            request.reported = True
-            request.overtaken = outcome == OVERTAKEN
-            request.refused_state = None if outcome == STORED else before.decode() or states.PENDING
-            request.cancel_requested = bool(cancel)
-        if outcome == STORED and cancel and state == states.RETRY:
-            self.cancel(task_id)  # it has been asked to stop, so it does not wait for another run
-        self.submit_then(due)
-        return bool(outcome == STORED)
-
-    def _known_fields(self, task_id: str) -> dict[str, Any]:
-        """Our fields as the record has them now."""
-        payload = self.client.get(self.keys.meta(task_id))
-        if payload is None:
-            return {}
-        meta: Mapping[str, Any] = self.decode(payload)
-        return {name: meta[name] for name in KEPT_FIELDS if name in meta}
 
     def _get_result_meta(
         self,

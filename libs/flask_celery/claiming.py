@@ -26,6 +26,7 @@ from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, RESTORE
 from libs.flask_celery.fetching_ahead import MOST, TOGETHER, Ahead, Claimed, give_back_ahead
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_unreadable
+from libs.flask_celery.permits import GOOD_FOR, PERMIT_HEADER
 from libs.flask_celery.place_scripts import wake_key
 from libs.flask_celery.queue_lists import QueueListsMixin
 from libs.flask_celery.readable import check_envelope
@@ -127,8 +128,13 @@ class ClaimingChannelMixin(QueueListsMixin):
         short = [part for task in self.ahead.short_tasks.items() for part in task]
         self.client.connection.send_command(
             *(*command, len(keys), *keys, self._claim_tag, *map(dumps, self._claimed_queues)),
-            *(MOST, TOGETHER, len(self._claim_acks), *acknowledged, *short, self.global_keyprefix),
+            *(MOST, TOGETHER, *self._where_records_are(), len(self._claim_acks), *acknowledged, *short),
+            self.global_keyprefix,
         )
+
+    def _where_records_are(self) -> tuple[Any, Any, str]:
+        """The broker's database, and the records' with their prefix, both empty when they are on another server."""
+        return "", "", ""
 
     def _wait_for_token(self, next_turn: int) -> None:
         """Until there is a message, or it is a waiting job's turn, in so many milliseconds (0: no job waits)."""
@@ -172,8 +178,11 @@ class ClaimingChannelMixin(QueueListsMixin):
             self._wait_for_token(reply)
             raise Empty
         first, *others = [
-            Claimed(self._tag_of(at), message, self._claimed_queues[place - 1], int(fence), bool(in_turn))
-            for at, (place, message, fence, in_turn) in enumerate(reply)
+            Claimed(
+                *(self._tag_of(at), message, self._claimed_queues[place - 1], int(fence), bool(in_turn)),
+                self._brpop_sent_at + GOOD_FOR if permitted else 0.0,
+            )
+            for at, (place, message, fence, in_turn, permitted) in enumerate(reply)
         ]
         self.ahead.put(others)
         self._is_unanswered = False
@@ -192,12 +201,13 @@ class ClaimingChannelMixin(QueueListsMixin):
 
     def _deliver_claimed(self, claimed: Claimed) -> None:
         """Hand a message to its consumer under the tag of its claim, which no other delivery of it has."""
-        tag, message, queue, fence, in_turn = claimed
+        tag, message, queue, fence, in_turn, permitted_until = claimed
         try:
             payload = loads(bytes_to_str(message))
             payload["properties"]["delivery_tag"] = tag
             check_envelope(payload)
             payload["headers"][FENCE_HEADER] = fence
+            payload["headers"][PERMIT_HEADER] = permitted_until
             payload["properties"]["delivery_info"] |= {CLAIMED_FROM: queue, IN_TURN: in_turn}
             # By this host's clock, to ask the server only about what may be early; its clock decides.
             is_early = bool(due_at(payload["headers"]) > time.time() - _CLOCK_SKEW and payload["headers"].get("id"))
@@ -233,6 +243,5 @@ class ClaimingChannelMixin(QueueListsMixin):
             park_unreadable(self, tag, held, "", f"unreadable: {error!r}")
             return False
         task_id = payload["headers"].get("id") or ""
-        return bool(
-            self.run_script(RESTORE, [*self.lease_keys, *lists], [tag, score, task_id, dumps(payload), *queues])
-        )
+        arguments = [tag, score, task_id, dumps(payload), *self._where_records_are()[1:], *queues]
+        return bool(self.run_script(RESTORE, [*self.lease_keys, *lists], arguments))

@@ -18,6 +18,7 @@ from flask.globals import app_ctx
 from libs.flask_celery.current_job import ActiveJob
 from libs.flask_celery.database import dispose_engines
 from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.permits import tell_start
 from libs.flask_celery.tracing import begin_run, end_run
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def _push_context(task: Any = None, **_: Any) -> None:
         if not request.is_eager:
             request.active_job = ActiveJob(task.backend, request)
             request.reported = False
+            request.untold_start = None
             request.cancel_requested = False
             request.refused_state = None
             request.overtaken = False
@@ -61,6 +63,7 @@ def _pop_context(task: Any = None, state: str | None = None, retval: Any = None,
     request = task.request
     end_run(task, state, retval)
     if getattr(request, "active_job", None) is not None:
+        tell_start(request)
         request.active_job.end()
         request.active_job = None
     context = getattr(request, "flask_context", None)

@@ -1,26 +1,31 @@
 """The Lua scripts that move messages between a queue, a worker and back; see ``place_scripts`` for the rest."""
 
 from libs.flask_celery.line_scripts import LINES
+from libs.flask_celery.permits import STARTING
 from libs.flask_celery.place_scripts import PLACES
 
 #: Takes the next message and registers it as leased, so that it is never in neither place. Each claim has a number
 #: greater than all before, by which a run is told from the one that replaced it. The clock is in it, so that the
 #: numbers go on growing when the broker's database was emptied.
 #: A job that has waited for its turn (``line_scripts``) goes before its list's others when that has come.
-#: When the first one is short, so many more of its list are taken as ``fetching_ahead`` allows; and what the worker
-#: has to acknowledge is acknowledged.
+#: When the first one is short, so many more of its list are taken as ``fetching_ahead`` allows, and the start of
+#: those of which there is nothing to learn is permitted (``permits``); and what the worker has to acknowledge is
+#: acknowledged.
 #: KEYS: 1 unacked_index, 2 unacked, 3 … the lists, in the order to look. ARGV: 1 the delivery tag of the first one;
 #: the others' have their place from 1 behind it; then for each list its queue as a JSON string, how many more may be
-#: taken, the milliseconds that all may take, how many acknowledgements there are, for each its tag and task id or
+#: taken, the milliseconds that all may take, the broker's database, that of the records or '' when they are
+#: elsewhere, their prefix, how many acknowledgements there are, for each its tag and task id or
 #: '', and for each task whose jobs are short its name and how long they are (ms).
-#: Returns {{the list's place (from 1), message, number, 1 when it was its turn}, …}, or the milliseconds to the next
-#: turn of one of the lists, 0 when nothing waits for one.
+#: Returns {{the list's place (from 1), message, number, 1 when it was its turn, 1 when its start is permitted}, …},
+#: or the milliseconds to the next turn of one of the lists, 0 when nothing waits for one.
 CLAIM = (
     LINES
+    + STARTING
     + """
 local lists = #KEYS - 2
-local most, left, acks = tonumber(ARGV[lists + 2]), tonumber(ARGV[lists + 3]), tonumber(ARGV[lists + 4])
-local first_ack = lists + 5
+local most, left, acks = tonumber(ARGV[lists + 2]), tonumber(ARGV[lists + 3]), tonumber(ARGV[lists + 7])
+local broker_db, record_db, records = ARGV[lists + 4], ARGV[lists + 5], ARGV[lists + 6]
+local first_ack = lists + 8
 for at = first_ack, first_ack + 2 * acks - 1, 2 do let_go(KEYS[1], KEYS[2], ARGV[at], ARGV[at + 1]) end
 
 local short = {}
@@ -42,7 +47,25 @@ local function claim(place, message, in_turn)
     ids[#ids + 1] = id
     held[#held + 1], held[#held + 2] = id, tag
   end
-  claims[#claims + 1] = {place - 2, message, whole(fence), in_turn}
+  claims[#claims + 1] = {place - 2, message, whole(fence), in_turn, 0}
+  return id and {claim = claims[#claims], id = id}
+end
+
+-- Permits the start of these jobs where their ledgers have nothing to say about it. The last step: it changes the
+-- database.
+local function permit(jobs)
+  redis.call('SELECT', record_db)
+  for _, job in ipairs(jobs) do
+    local ledger = records .. 'taskgate-job-' .. job.id
+    local known = redis.call('HMGET', ledger, 'state', 'cancel', 'publication', 'fence', 'deadline', 'expires',
+      'claimed')
+    local is_open = not (known[2] or known[3] or known[4] or known[5] or known[6])
+    if known[1] == 'PENDING' and is_open and not is_starting({claimed = known[7]}) then
+      redis.call('HSET', ledger, 'claimed', job.claim[3])
+      job.claim[5] = 1
+    end
+  end
+  redis.call('SELECT', broker_db)
 end
 
 local limits, soonest = limits_by_list(), math.huge
@@ -52,8 +75,9 @@ for place = 3, #KEYS do
   soonest = math.min(soonest, next_turn)
   message = message or redis.call('RPOP', KEYS[place])
   if message then
-    claim(place, message, in_turn)
-    local took = most > 0 and in_turn == 0 and length_of(message)
+    local taken = claim(place, message, in_turn)
+    local took = in_turn == 0 and length_of(message)
+    local permitted = {took and taken or nil}
     if took then
       for _ = 1, math.min(most, math.floor(redis.call('LLEN', KEYS[place]) / 4)) do
         left = left - took
@@ -63,7 +87,7 @@ for place = 3, #KEYS do
           if message then redis.call('RPUSH', KEYS[place], message) end
           break
         end
-        claim(place, message, 0)
+        permitted[#permitted + 1] = claim(place, message, 0) or nil
       end
     end
     redis.call('ZADD', KEYS[1], unpack(index))
@@ -73,6 +97,7 @@ for place = 3, #KEYS do
       redis.call('HSET', key('taskgate-held'), unpack(held))
     end
     redis.call('SET', key('taskgate-fence'), whole(fence))
+    if record_db ~= '' and #permitted > 0 then permit(permitted) end
     return claims
   end
 end
@@ -140,9 +165,11 @@ return found
 """
 )
 
-#: Puts a message back at the head of its queues, unless its lease was renewed or ended meanwhile.
+#: Puts a message back at the head of its queues, unless its lease was renewed or ended meanwhile. Its job's permit to
+#: start, if it has one, is void.
 #: KEYS: 1 unacked_index, 2 unacked, 3 … the lists. ARGV: 1 tag, 2 the score it was found with, or '' for whatever it
-#: is, 3 task id, 4 the message, then for each list its queue. Returns 1 when it was put back.
+#: is, 3 task id, 4 the message, 5 the database of the records or '' when they are elsewhere, 6 their prefix, then for
+#: each list its queue. Returns 1 when it was put back.
 RESTORE = (
     PLACES
     + """
@@ -150,7 +177,11 @@ local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not score or (ARGV[2] ~= '' and score ~= ARGV[2]) then return 0 end
 let_go(KEYS[1], KEYS[2], ARGV[1], ARGV[3])
 for place = 3, #KEYS do
-  push_first(KEYS[place], ARGV[place + 2], ARGV[3] ~= '' and ARGV[3], ARGV[4])
+  push_first(KEYS[place], ARGV[place + 4], ARGV[3] ~= '' and ARGV[3], ARGV[4])
+end
+if ARGV[5] ~= '' and ARGV[3] ~= '' then
+  redis.call('SELECT', ARGV[5])
+  redis.call('HDEL', ARGV[6] .. 'taskgate-job-' .. ARGV[3], 'claimed')
 end
 return 1
 """

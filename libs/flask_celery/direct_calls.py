@@ -23,9 +23,14 @@ class DirectCalls:
 
     It keeps as many connections as were ever in use at once; who calls sees to it that these are not too many
     (``gate``).
+
+    Args:
+        looks_first: whether a connection that the server has closed meanwhile is made anew, instead of failing. That
+            takes a system call more for each script, or two.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, *, looks_first: bool = True) -> None:
+        self._looks_first = looks_first
         self._connect = pool.connection_class
         self._arguments = pool.connection_kwargs
         self._idle: list[Any] = []
@@ -65,7 +70,7 @@ class DirectCalls:
             connection = self._idle.pop()
         except IndexError:
             return self._connect(**self._arguments)
-        if _was_closed(connection):
+        if self._looks_first and _was_closed(connection):
             connection.disconnect()  # it connects again as it sends
         return connection
 

@@ -50,6 +50,7 @@ class Claimed(NamedTuple):
     queue: str
     fence: int
     in_turn: bool
+    permitted_until: float  # by the monotonic clock (``permits``)
 
 
 class Ahead:

@@ -17,6 +17,7 @@ from libs.flask_celery.batches.then import submit_then
 from libs.flask_celery.errors import UnknownJobError
 from libs.flask_celery.history.telling import told_of_state
 from libs.flask_celery.keys import RecordKeys
+from libs.flask_celery.permits import tell_start
 from libs.flask_celery.record_fields import KEPT_FIELDS
 from libs.flask_celery.record_scripts import CANCEL, LET_GO, WITHDRAW
 from libs.flask_celery.records import record_from_meta
@@ -95,6 +96,7 @@ class LedgerMixin(ResultFormatMixin):
         Args:
             has_ended: its run is over too, and has left it in the state that it is in.
         """
+        tell_start(request)
         arguments = [request.id, *position_of(request), *self.kept_for(), "1" if has_ended else ""]
         self.submit_then(self.ensure(self.run_record_script, (LET_GO, request.id, arguments)))
 

@@ -105,6 +105,10 @@ class RecordingChannelMixin(ClaimingChannelMixin):
         option = (self.connection.client.transport_options or {}).get(OPTION)
         return RecordPlace(**option) if option else None
 
+    def _where_records_are(self) -> tuple[Any, Any, str]:
+        place = self._record_place()
+        return (self.database, place.database, place.prefix) if place else ("", "", "")
+
     @property
     def database(self) -> int:
         """The broker's."""

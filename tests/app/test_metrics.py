@@ -66,7 +66,7 @@ def end(celery_app: FlaskCelery, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
         backend = celery_app.backend
         result = backend.prepare_exception(ValueError("told to fail")) if state == states.FAILURE else 3
         with monkeypatch.context() as patch:
-            patch.setattr("libs.flask_celery.backend.timed", lambda *_: took)
+            patch.setattr("libs.flask_celery.state_store.timed", lambda *_: took)
             assert backend.store_state(task_id, result, state)
 
     return end

@@ -51,11 +51,32 @@ def submitted_to(celery_app: FlaskCelery) -> set[str]:
     return of_jobs | of_schedules | {"default", COLLECT, COMPUTE}
 
 
-def test_every_queue_has_one_worker_in_up(app: Flask, config: Config, celery_app: FlaskCelery) -> None:
-    consumed = consumed_by_up(app, config)
+def test_every_queue_has_one_kind_of_worker_in_up(app: Flask, config: Config, celery_app: FlaskCelery) -> None:
+    consumed = consumed_by_up(app, replace(config, worker_concurrency=1))
 
     assert set(consumed) >= submitted_to(celery_app)
     assert len(consumed) == len(set(consumed))
+
+
+@pytest.mark.parametrize(
+    ("processors", "places", "workers"),
+    [(2, 1, [1]), (2, 2, [1, 1]), (2, 5, [3, 2]), (4, 3, [1, 1, 1]), (None, 2, [2])],
+)
+def test_the_usual_queues_have_a_worker_for_each_processor(
+    processors: int | None,
+    places: int,
+    workers: list[int],
+    app: Flask,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+
+    usual = [worker for worker in queue_workers(app, replace(config, worker_concurrency=places)) if worker.number]
+
+    assert [worker.concurrency for worker in usual] == workers
+    assert {worker.queues for worker in usual} == {("default",)}
+    assert len({worker.hostname for worker in usual}) == len({worker.name for worker in usual}) == len(workers)
 
 
 def test_every_queue_has_a_worker_under_systemd(celery_app: FlaskCelery) -> None:
@@ -78,14 +99,17 @@ def test_queues_of_jobs_to_come_get_a_worker_in_up(environment: dict[str, str], 
     assert in_use >= {"default", "fast", "slow", "nightly"}
 
 
-def test_the_operators_own_queues_stay_with_the_first_worker(environment: dict[str, str], config: Config) -> None:
+def test_the_operators_own_queues_stay_with_the_usual_ones(environment: dict[str, str], config: Config) -> None:
     queues = '{"main": {"exchange": "main"}, "for_task_compute": {}}'
     settings = {"CELERY_TASK_QUEUES": queues, "CELERY_TASK_DEFAULT_QUEUE": "main"}
     config = replace(config, deployment="acme", celery=settings)
     with built_app(config) as app:
-        first, *others = queue_workers(app, config)
+        workers = queue_workers(app, config)
 
-    assert (set(first.queues), first.concurrency) == ({"main", COMPUTE}, config.worker_concurrency)
+    usual = [worker for worker in workers if worker.number]
+    assert {frozenset(worker.queues) for worker in usual} == {frozenset({"main", COMPUTE})}
+    assert sum(worker.concurrency for worker in usual) == config.worker_concurrency
+    others = [worker for worker in workers if not worker.number]
     assert [(worker.queues, worker.concurrency) for worker in others] == [((COLLECT,), 1)]
 
 

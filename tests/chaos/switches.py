@@ -71,17 +71,19 @@ def _without_survive() -> None:
 
 def _without_fence() -> None:
     """A run that has lost its lease may end its job as long as nobody else has."""
-    from libs.flask_celery import backend, transport
+    from libs.flask_celery import state_store, transport
 
-    _replace(backend, "STORE", "if fence > 0 and fence < latest then return", "if false then return")
-    _replace(transport, "ACCEPT", "if fence > 0 and fence < tonumber(known[2] or 0) then", "if false then")
+    _replace(state_store, "STORE", "if fence > 0 and fence < latest then return", "if false then return")
+    _replace(
+        transport, "ACCEPT", "if fence > 0 and fence < math.max(known[2] or 0, known[4] or 0) then", "if false then"
+    )
 
 
 def _without_final() -> None:
     """A state is stored whatever was stored before, as in Celery for all but SUCCESS."""
-    from libs.flask_celery import backend
+    from libs.flask_celery import state_store
 
-    _replace(backend, "STORE", "if before and final[before] then return", "if false then return")
+    _replace(state_store, "STORE", "if before and final[before] then return", "if false then return")
 
 
 def _without_record() -> None:

@@ -39,8 +39,9 @@ def claim(
     queues = ['"default"'] * len(channel.lists_of("default"))
     acks = [part for ack in acks for part in ack]
     lengths = [part for task in short.items() for part in task]
-    reply = channel.run_script(CLAIM, keys, [tag, *queues, most, together, len(acks) // 2, *acks, *lengths])
-    ids = [loads(message)["headers"]["id"] for _, message, _, _ in reply]
+    arguments = [most, together, "", "", "", len(acks) // 2, *acks, *lengths]
+    reply = channel.run_script(CLAIM, keys, [tag, *queues, *arguments])
+    ids = [loads(message)["headers"]["id"] for _, message, _, _, _ in reply]
     return [(f"{tag}.{place}" if place else tag, task_id) for place, task_id in enumerate(ids)]
 
 
@@ -65,10 +66,10 @@ def test_each_has_a_number_of_its_own(celery_app: Celery, channel: ClaimingChann
     submit(celery_app, [f"j{number}" for number in range(9)])
     keys = [*channel.lease_keys, "default"]
 
-    first = channel.run_script(CLAIM, keys, ["a", '"default"', 32, 100, 0, TASK, 1])
-    second = channel.run_script(CLAIM, keys, ["b", '"default"', 32, 100, 0, TASK, 1])
+    first = channel.run_script(CLAIM, keys, ["a", '"default"', 32, 100, "", "", "", 0, TASK, 1])
+    second = channel.run_script(CLAIM, keys, ["b", '"default"', 32, 100, "", "", "", 0, TASK, 1])
 
-    numbers = [int(fence) for _, _, fence, _ in [*first, *second]]
+    numbers = [int(fence) for _, _, fence, _, _ in [*first, *second]]
     assert len(numbers) == 5
     assert numbers == sorted(set(numbers))
 

@@ -46,10 +46,10 @@ class Claims:
         """Returns: a message as it would be delivered, or the milliseconds to the next turn."""
         tag, names = str(uuid4()), list(queues or ("default",))
         keys = [*self.channel.lease_keys, *names]
-        reply = self.channel.run_script(CLAIM, keys, [tag, *(f'"{name}"' for name in names), 0, 0, 0])
+        reply = self.channel.run_script(CLAIM, keys, [tag, *(f'"{name}"' for name in names), 0, 0, "", "", "", 0])
         if not isinstance(reply, list):
             return reply
-        [(place, message, _, in_turn)] = reply
+        [(place, message, _, in_turn, _)] = reply
         payload = loads(message)
         info = {CLAIMED_FROM: names[place - 1], IN_TURN: bool(in_turn)}
         return SimpleNamespace(

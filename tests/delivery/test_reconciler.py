@@ -168,7 +168,7 @@ def claim(channel: ClaimingChannelMixin) -> str:
     """Take the next message as a worker does; returns its delivery tag."""
     tag = str(uuid4())
     keys = [*channel.lease_keys, "default"]
-    assert isinstance(channel.run_script(CLAIM, keys, [tag, '"default"', 0, 0, 0]), list)
+    assert isinstance(channel.run_script(CLAIM, keys, [tag, '"default"', 0, 0, "", "", "", 0]), list)
     return tag
 
 

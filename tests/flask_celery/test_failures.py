@@ -11,6 +11,7 @@ from celery.app.task import Context
 from libs.flask_celery import DeadLetters, FailedJobs, FlaskCelery, failure_script
 from libs.flask_celery.failure_script import MOST_FAILURES
 from libs.flask_celery.keys import RecordKeys
+from tests.conftest import wait_until
 
 ERROR = {"exc_type": "ValueError", "exc_message": ["no"], "exc_module": "builtins"}
 
@@ -39,7 +40,10 @@ def test_failures_of_a_time_are_counted_by_task_and_the_newest_are_told(
     before = failed_jobs.now()
     for state in ("SUCCESS", "REVOKED", "STARTED", "RETRY"):
         end(celery_app, "a", state)
-    ids = [end(celery_app, task) for task in ("a", "b", "b")]
+    ids = [end(celery_app, "a")]
+    first = failed_jobs.now()
+    wait_until(lambda: failed_jobs.now() > first, what="the next millisecond: those of one are in no order")
+    ids += [end(celery_app, "b"), end(celery_app, "b")]
     until = failed_jobs.now() + 1
 
     found = failed_jobs.between(before, until, newest=2)
@@ -69,7 +73,7 @@ def test_the_time_is_the_servers_whatever_the_workers_clock_says(
     celery_app: FlaskCelery, failed_jobs: FailedJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = failed_jobs.now()
-    monkeypatch.setattr("libs.flask_celery.backend.now_ms", lambda: before - 3_600_000)
+    monkeypatch.setattr("libs.flask_celery.state_store.now_ms", lambda: before - 3_600_000)
 
     end(celery_app)
 

@@ -31,17 +31,18 @@ local function batch_part(id, part) return records .. 'taskgate-batch-' .. part 
 local function tell_watchers(id) redis.call('PUBLISH', records .. 'celery-task-meta-taskgate-batch-' .. id, '') end
 """
 
-#: What the scripts that store a job's states do for its batch. Wants ``records``, ``ledger`` and :data:`NAMES`.
-BOOKS = (
-    NAMES
-    + """
+_COUNTED = """
 local counted = {
   PENDING = true, STARTED = true, PROGRESS = true, RETRY = true, SUCCESS = true, FAILURE = true, REVOKED = true
 }
 local function counted_as(state) return counted[state or ''] and state or 'PROGRESS' end
+"""
 
--- Sees whether the batch is over; from then on what is known of it has an end. What its `then` needs stays until that
--- is submitted. Returns the batch's id when its `then` is to be submitted, or ''.
+_CLOSE = (
+    NAMES
+    + """
+-- Sees whether the batch is over; from then on what is known of it has an end, but for what its `then` needs until
+-- that is submitted. Returns the batch's id when that is now, or ''.
 local function close_batch(id, ttl, keep, now)
   local batch = batch_key(id)
   local known = redis.call('HMGET', batch, 'unfinished', 'sealed', 'finished', 'then', 'cancelled', 'owner')
@@ -62,20 +63,27 @@ local function close_batch(id, ttl, keep, now)
   tell_watchers(id)
   return is_due and id or ''
 end
+"""
+)
 
--- The job's state is about to change, or its end has come in whatever state it is. It leaves the batch's books once,
--- since its ledger forgets the batch then. Watchers are told of what is not the end twice a second at the most.
-local function tell_batch(state, has_ended, ttl, keep, now)
-  local known = redis.call('HMGET', ledger, 'batch', 'state')
-  local id = known[1]
-  if not id then return '' end
-  local batch, before, after = batch_key(id), counted_as(known[2]), counted_as(state)
-  if (before == after and not has_ended) or redis.call('EXISTS', batch) == 0 then return '' end
-  if before ~= after then
-    redis.call('HINCRBY', batch, before, -1)
-    redis.call('HINCRBY', batch, after, 1)
-  end
-  local due = ''
+#: What the scripts that store a job's states do for its batch. Wants ``records`` and ``ledger``. A function costs its
+#: making each time that a script runs, so what few jobs need is made in there.
+BOOKS = (
+    """
+-- The state of a job, of whose ledger this is known, is about to change, or its end has come in whatever state it is.
+-- It leaves the batch's books once, since its ledger forgets the batch then. Watchers are told of what is not the end
+-- twice a second at the most. Returns the batch's id when its `then` is to be submitted, or ''.
+local function tell_batch(job, state, has_ended, ttl, keep, now)
+  local id, due = job.batch, ''
+  if not id then return due end
+"""
+    + _CLOSE
+    + _COUNTED
+    + """
+  local batch, before, after = batch_key(id), counted_as(job.state), counted_as(state)
+  if (before == after and not has_ended) or redis.call('EXISTS', batch) == 0 then return due end
+  redis.call('HINCRBY', batch, before, -1)
+  redis.call('HINCRBY', batch, after, 1)
   if has_ended then
     redis.call('HDEL', ledger, 'batch')
     redis.call('HINCRBY', batch, 'unfinished', -1)
@@ -91,10 +99,14 @@ end
 
 -- The job was not accepted after all.
 local function leave_batch(task_id)
-  local known = redis.call('HMGET', ledger, 'batch', 'state')
-  local id = known[1]
-  if not id or redis.call('EXISTS', batch_key(id)) == 0 then return end
-  redis.call('HINCRBY', batch_key(id), counted_as(known[2]), -1)  -- it may have been started all the same
+  local id, state = unpack(redis.call('HMGET', ledger, 'batch', 'state'))
+  if not id then return end
+"""
+    + NAMES
+    + _COUNTED
+    + """
+  if redis.call('EXISTS', batch_key(id)) == 0 then return end
+  redis.call('HINCRBY', batch_key(id), counted_as(state), -1)  -- it may have been started all the same
   redis.call('HINCRBY', batch_key(id), 'unfinished', -1)
   redis.call('ZREM', batch_part(id, 'jobs'), task_id)
 end
@@ -172,8 +184,8 @@ return {'OPENED', id, 1}
 )
 
 _CLOSING = (
-    "local records, ledger = ARGV[#ARGV], nil\n"
-    + BOOKS
+    "local records = ARGV[#ARGV]\n"
+    + _CLOSE
     + """
 local function seal(id, owner)
   redis.call('HSET', batch_key(id), 'sealed', 1)

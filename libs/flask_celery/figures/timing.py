@@ -6,18 +6,25 @@ from typing import Any
 from celery import states
 
 from libs.flask_celery.delays import due_at
-from libs.flask_celery.ledger import now_ms
 
 
-def timed(state: str, meta: Mapping[str, Any], request: Any) -> int | str:
+def timed(state: str, meta: Mapping[str, Any], request: Any, now: int) -> int | str:
     """In ms, or '' where nobody knows: of a run that ends, what it took; of one that starts, what the job waited.
 
     A job that was submitted for later waits from then on. The hosts' clocks must agree, as NTP has them.
     """
     if not meta.get("name"):
         return ""
-    since = _could_run(meta, request) if state == states.STARTED else meta.get("started_at")
-    return max(now_ms() - since, 0) if since else ""
+    if state == states.STARTED:
+        return waited(meta, request, now)
+    since = meta.get("started_at")
+    return max(now - since, 0) if since else ""
+
+
+def waited(meta: Mapping[str, Any], request: Any, started_at: int) -> int | str:
+    """How long the job had waited when its run began, in ms, or '' where nobody knows."""
+    since = _could_run(meta, request) if meta.get("name") else None
+    return max(started_at - since, 0) if since else ""
 
 
 def _could_run(meta: Mapping[str, Any], request: Any) -> int | None:

@@ -31,30 +31,34 @@ local events_kept, event_bytes = {EVENTS_KEPT}, {EVENT_BYTES}
     + """
 local function whole(number) return string.format('%.0f', number) end
 
--- As long as the record, which must be there.
-local function keep_with_record(list)
-  local left = redis.call('PTTL', meta)
-  if left > 0 then redis.call('PEXPIRE', list, left) else redis.call('PERSIST', list) end
+-- As long as the record, which must be there and has so many ms left, 0 for no end; nil: that is looked for.
+local function keep_with_record(list, left, is_new)
+  left = left or redis.call('PTTL', meta)
+  if left > 0 then redis.call('PEXPIRE', list, left) elseif not is_new then redis.call('PERSIST', list) end
 end
 
-local function append(list, counter, most, most_bytes, entry)
-  local number = redis.call('HINCRBY', ledger, counter, 1)
+-- One more entry. The ledger's numbers are `book`'s, for whoever calls to write back. Returns the entry's number, and
+-- how many the list has.
+local function append(list, book, counter, most, most_bytes, entry)
+  local number = (book[counter] or 0) + 1
   local text = '[' .. whole(number) .. ',' .. entry .. ']'
   local count = redis.call('RPUSH', list, text)
-  if count == 1 then redis.call('HDEL', ledger, counter .. '_bytes') end
-  local bytes = redis.call('HINCRBY', ledger, counter .. '_bytes', #text)
+  local bytes = #text
+  if count > 1 then bytes = bytes + (book[counter .. '_bytes'] or 0) end
   while count > most or (bytes > most_bytes and count > 1) do
-    bytes = redis.call('HINCRBY', ledger, counter .. '_bytes', -#redis.call('LPOP', list))
+    bytes = bytes - #redis.call('LPOP', list)
     count = count - 1
   end
-  return whole(number)
+  book[counter], book[counter .. '_bytes'] = whole(number), whole(bytes)
+  return whole(number), count
 end
 
 -- One more event. Its data is JSON.
-local function tell(task_id, kind, now, data)
+local function tell(book, task_id, kind, now, data, left)
   local list = prefix .. 'taskgate-events-' .. task_id
-  append(list, 'events', events_kept, event_bytes, '"' .. kind .. '",' .. whole(now) .. ',' .. data)
-  keep_with_record(list)
+  local entry = '"' .. kind .. '",' .. whole(now) .. ',' .. data
+  local _, count = append(list, book, 'events', events_kept, event_bytes, entry)
+  keep_with_record(list, left, count == 1)
 end
 """
 )
@@ -75,24 +79,28 @@ LOG = (
     + HISTORY
     + """
 local task_id, fence, log = ARGV[1], tonumber(ARGV[2]), prefix .. 'taskgate-log-' .. ARGV[1]
-local known = redis.call('HMGET', ledger, 'state', 'fence', 'runs', 'said')
+local known = redis.call('HMGET', ledger, 'state', 'fence', 'runs', 'said', 'lines', 'lines_bytes', 'events',
+  'events_bytes', 'claimed')
+local book = {lines = known[5], lines_bytes = known[6], events = known[7], events_bytes = known[8]}
 if not known[1] or redis.call('EXISTS', meta) == 0 then return 'OVER' end
 if final[known[1]] and ARGV[3] ~= 'ended' then return 'OVER' end
-if fence > 0 and fence < tonumber(known[2] or 0) then return 'OVERTAKEN' end
+if fence > 0 and fence < math.max(known[2] or 0, known[9] or 0) then return 'OVERTAKEN' end
 
 -- What of this run is here already: a reply may have been lost. What is missing before these, it could not send.
 local run, said = string.match(known[4] or '', '^(%S+) (%d+)$')
 local here, before = run == ARGV[4] and tonumber(said) or 0, tonumber(ARGV[5])
-if before > here then redis.call('HINCRBY', ledger, 'lines', before - here) end
+if before > here then book.lines = whole((book.lines or 0) + before - here) end
 for place = 9 + math.max(here - before, 0), #ARGV - 1 do
   local entry = (known[3] or '1') .. ',' .. ARGV[place]
-  local number = append(log, 'lines', tonumber(ARGV[6]), tonumber(ARGV[7]), entry)
+  local number = append(log, book, 'lines', tonumber(ARGV[6]), tonumber(ARGV[7]), entry)
   if place >= #ARGV - LINES_TOLD then
-    tell(task_id, 'log', tonumber(ARGV[8]), '[' .. number .. ',' .. entry .. ']')
+    tell(book, task_id, 'log', tonumber(ARGV[8]), '[' .. number .. ',' .. entry .. ']')
   end
 end
 keep_with_record(log)
-redis.call('HSET', ledger, 'said', ARGV[4] .. ' ' .. whole(math.max(here, before + #ARGV - 9)))
+local said_now = ARGV[4] .. ' ' .. whole(math.max(here, before + #ARGV - 9))
+redis.call('HSET', ledger, 'said', said_now, 'lines', book.lines or 0, 'lines_bytes', book.lines_bytes or 0,
+  'events', book.events or 0, 'events_bytes', book.events_bytes or 0)
 redis.call('PUBLISH', prefix .. 'taskgate-events-' .. task_id, '')
 return 'STORED'
 """.replace("LINES_TOLD", str(_LINES_TOLD))
@@ -109,14 +117,15 @@ READ_EVENTS = (
     + STATUS
     + """
 local record = redis.call('GET', meta)
-local known = redis.call('HMGET', ledger, 'owner', 'state', 'found')
+local known = redis.call('HMGET', ledger, 'owner', 'state', 'found', 'events', 'events_bytes')
+local book = {events = known[4], events_bytes = known[5]}
 if not record then return {false, known[1], 0, 0, {}} end
 local written = string.match(status_in(record) or '', '^%u+$')
 if written and known[2] and written ~= known[2] and written ~= known[3] then
-  tell(ARGV[1], 'state', tonumber(ARGV[3]), '{"state": "' .. written .. '"}')
-  redis.call('HSET', ledger, 'found', written)
+  tell(book, ARGV[1], 'state', tonumber(ARGV[3]), '{"state": "' .. written .. '"}')
+  redis.call('HSET', ledger, 'found', written, 'events', book.events, 'events_bytes', book.events_bytes)
 end
-local list, last = prefix .. 'taskgate-events-' .. ARGV[1], tonumber(redis.call('HGET', ledger, 'events') or 0)
+local list, last = prefix .. 'taskgate-events-' .. ARGV[1], tonumber(book.events or 0)
 local after = tonumber(ARGV[2]) or last
 if after > last or last - after > redis.call('LLEN', list) then return {record, known[1], last, 1, {}} end
 return {record, known[1], last, 0, after < last and redis.call('LRANGE', list, after - last, -1) or {}}
