@@ -74,10 +74,11 @@ class ReadersCopy:
             text=True,
             check=True,
         ).stdout
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.folder / name)
+        self.ours = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+        for name in self.ours:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, self.folder / name)
+        self.answers: dict[str, list[str]] = {}  # what the commands of each page have printed
         self._lend_environment()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

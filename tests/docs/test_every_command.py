@@ -64,6 +64,7 @@ def test_it_does_what_the_page_says(copy: ReadersCopy, block: Block) -> None:
 def run_in_terminal(copy: ReadersCopy, block: Block) -> None:
     said, failed = copy.terminal(block.page).run(copy.here(block.text))
 
+    copy.answers.setdefault(block.page, []).append(said)
     if block.expected_status:
         assert failed == {22}, said  # curl's code for an HTTP error
         assert f'"status": {block.expected_status}' in said
@@ -72,9 +73,9 @@ def run_in_terminal(copy: ReadersCopy, block: Block) -> None:
 
 
 def write(copy: ReadersCopy, block: Block, name: str) -> None:
-    """A file of the reader's; it must be new, or the page would have him overwrite one of ours."""
+    """A file of the reader's, new or by ``new-job``: no page may have him overwrite one of ours."""
     path = copy.folder / name
-    assert not path.exists(), f"there is a {name} already"
+    assert name not in copy.ours, f"there is a {name} already"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.text)
 
