@@ -166,3 +166,15 @@ class CancelQuery(ZoneQuery):
         load_default=False,
         metadata={"description": "Have the job's process ended, instead of waiting for its next progress call."},
     )
+
+
+class WorkerQuery(Schema):
+    """How to find the workers."""
+
+    ask = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "Ask them over the broker too, which finds those that give no signs, such as a stock "
+            "Celery's, and takes one and a half seconds: nobody knows how many there are to wait for."
+        },
+    )

@@ -9,11 +9,12 @@ from flask import current_app
 from flask_restful import Resource
 
 from app.api_1_0.operation import Operation, operation
+from app.api_1_0.queries import WorkerQuery
 from app.api_1_0.schemas import QueueListSchema, WorkerListSchema
 from app.api_keys import Principal, Scope
 from libs.flask_celery import BrokerFigures, JobState, read_figures, read_workers
 
-#: Seconds in which a worker answers each of two questions. One that is as busy as that is left out.
+#: Seconds in which a worker that is asked answers each of two questions.
 _PATIENCE = 0.7
 
 
@@ -55,13 +56,15 @@ class WorkerList(Resource):  # type: ignore[misc]
             Scope.METRICS,
             {200: WorkerListSchema},
             errors=(503,),
-            description="They are asked over the broker, which takes one and a half seconds: nobody knows how many "
-            "there are to wait for. One that is not listed may be busy, or cut off.",
+            query=WorkerQuery,
+            description="By the signs that they give every 10 seconds; one that is killed or cut off is listed for "
+            "half a minute more.",
         )
     )
-    def get(self, _: Principal) -> Any:
-        """Those that have answered in time."""
-        return {"workers": read_workers(current_app.extensions["celery"], timeout=_PATIENCE)}, HTTPStatus.OK
+    def get(self, _: Principal, *, query: dict[str, Any]) -> Any:
+        """Those that have given a sign lately, and those that have answered when asked."""
+        patience = _PATIENCE if query["ask"] else None
+        return {"workers": read_workers(current_app.extensions["celery"], patience=patience)}, HTTPStatus.OK
 
 
 def _of_broker(broker: BrokerFigures | None) -> dict[str, Any]:

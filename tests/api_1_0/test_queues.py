@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from celery import states
@@ -11,7 +12,8 @@ from flask.testing import FlaskClient
 
 from app.api_keys import Scope
 from app.jobs.queues import COMPUTE
-from tests.conftest import RedisServer, Worker
+from libs.flask_celery.figures.worker_signs import GONE_AFTER, SEEN, SIGNS
+from tests.conftest import RedisServer, Worker, wait_until
 from tests.installation import API, assert_problem, bearer
 
 ADDS = f"{API}/tasks/maintenance.adds/jobs"
@@ -46,10 +48,38 @@ def test_the_workers_that_are_up_say_what_they_do(
     assert client.get(f"{API}/workers", headers=operator).json == {"workers": []}
     worker = start_worker("--pool", "threads", "--concurrency", "3", "-Q", f"default,{COMPUTE}")
 
-    (told,) = client.get(f"{API}/workers", headers=operator).json["workers"]
+    def told() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.get(f"{API}/workers", headers=operator).json["workers"]
+        return found
+
+    wait_until(lambda: told() != [], timeout=30, what="a sign of the worker")
+    (sign,) = told()
+    assert (sign["name"], sign["pool"], sign["concurrency"]) == (worker.name, "threads", 3)
+    assert (sign["queues"], sign["taken"], sign["running"]) == (["default", COMPUTE], 0, 0)
+    assert 0 <= sign["last_sign"] < GONE_AFTER
+    assert 0 <= sign["uptime"] < 120
+
+    worker.stop()
+
+    assert told() == []
+
+
+def test_workers_are_not_asked_over_the_broker_unless_that_is_wanted(
+    app: Flask, client: FlaskClient, operator: dict[str, str], start_worker: Callable[..., Worker]
+) -> None:
+    """A worker of ours that gives no signs is what a stock one is: it answers, and is told by its answer."""
+    worker = start_worker("--pool", "threads", "--concurrency", "3", "-Q", f"default,{COMPUTE}")
+    backend = app.extensions["celery"].backend
+    signs = [f"{backend.keys.prefix}{name}" for name in (SIGNS, SEEN)]
+    wait_until(lambda: backend.client.exists(*signs) == 2, timeout=30, what="its first sign; there is none for 10 s")
+    backend.client.delete(*signs)
+
+    assert client.get(f"{API}/workers", headers=operator).json == {"workers": []}
+    (told,) = client.get(f"{API}/workers?ask=true", headers=operator).json["workers"]
 
     assert (told["name"], told["pool"], told["concurrency"]) == (worker.name, "threads", 3)
     assert (told["queues"], told["taken"]) == (["default", COMPUTE], 0)
+    assert (told["running"], told["last_sign"]) == (None, None)
 
 
 def test_without_redis_it_is_a_503(client: FlaskClient, operator: dict[str, str], redis_server: RedisServer) -> None:

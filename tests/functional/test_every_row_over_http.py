@@ -213,7 +213,12 @@ def queues_and_workers(operator: Caller) -> None:
     (worker,) = operator("GET", "/workers").json()["workers"]
     assert (worker["pool"], worker["concurrency"]) == ("solo", 1)
     assert "default" in worker["queues"]
-    assert worker["taken"] > 0
+    assert worker["last_sign"] is not None
+    (worker,) = operator("GET", "/workers?ask=true").json()["workers"]
+    assert worker["pool"] == "solo"
+    wait_until(
+        lambda: operator("GET", "/workers").json()["workers"][0]["taken"] > 0, timeout=60, what="its next sign"
+    )
 
 
 def every_error(ann: Caller, bob: Caller, server_url: str, installation: Installation) -> None:

@@ -62,9 +62,15 @@ class WorkerSchema(Schema):
     concurrency = _number("Jobs that it runs at a time.")
     uptime = _number("Seconds.")
     taken = _number("Jobs that it has taken since it is up.")
+    running = _number("Jobs that it runs; null of one that gives no signs.", allow_none=True)
+    last_sign = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Seconds since its last sign; null of one that gives none and has answered."},
+    )
 
 
 class WorkerListSchema(Schema):
-    """The workers that have answered, by name."""
+    """The workers that are up, by name."""
 
     workers = fields.List(fields.Nested(WorkerSchema), required=True)

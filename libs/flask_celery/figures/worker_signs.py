@@ -8,7 +8,8 @@ of another.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 
 import psutil
@@ -55,6 +56,10 @@ class WorkerSign:
     queues: tuple[str, ...]  # that it takes jobs from
     memory: int  # resident bytes
     cpu: float  # seconds since its processes began
+    pool: str = ""  # prefork, threads, gevent, …
+    uptime: float = 0.0  # seconds
+    taken: int = 0  # jobs since it is up
+    age: float = 0.0  # seconds since the sign was given; filled in where it is read
 
 
 class WorkerSigns(ThreadStep):
@@ -113,15 +118,27 @@ def _sign_of(worker: Any) -> WorkerSign:
         queues=tuple(sorted({logical(queue.name) for queue in worker.consumer.task_consumer.queues})),
         memory=memory,
         cpu=round(cpu, 2),
+        pool=pool_named(type(worker.pool).__module__),
+        uptime=(datetime.now(UTC) - worker.startup_time).total_seconds(),
+        taken=sum(state.total_count.values()),
     )
+
+
+def pool_named(module: str) -> str:
+    """The pool of a module, as ``-P`` has it."""
+    name = module.rpartition(".")[2]
+    return "threads" if name == "thread" else name
 
 
 def read_signs(signs: Mapping[bytes, bytes], seen: Mapping[bytes, float], now: float) -> dict[str, WorkerSign]:
     """Of the workers that live, by name; of what Redis holds at a time in Unix seconds."""
+    known = {field.name for field in fields(WorkerSign)}
     found: dict[str, WorkerSign] = {}
     for name, sign in signs.items():
-        if now - seen.get(name, 0.0) > GONE_AFTER:
+        at = seen.get(name, 0.0)
+        if now - at > GONE_AFTER:
             continue
-        fields = json.loads(sign)
-        found[name.decode()] = WorkerSign(**{**fields, "queues": tuple(fields["queues"])})
+        # A worker of another version, as there are while a new one is rolled out, may say more or less.
+        said = {what: value for what, value in json.loads(sign).items() if what in known}
+        found[name.decode()] = WorkerSign(**{**said, "queues": tuple(said["queues"]), "age": max(now - at, 0.0)})
     return found

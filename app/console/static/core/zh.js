@@ -75,7 +75,7 @@ export const ZH = {
   'No jobs here.': '没有作业。',
   'No schedules yet.': '还没有定时计划。',
   'No task is like that.': '没有匹配的任务。',
-  'No worker answers.': '没有工作进程响应。',
+  'No worker is up.': '没有正在运行的工作进程。',
   'No, leave it': '不，保持原样',
   'None yet.': '还没有。',
   'Not before it goes on.': '继续之后才会运行。',

@@ -25,9 +25,18 @@ function useThroughput(figures) {
   return { rate, rates: rates.map(each => Math.max(each, 0)) }
 }
 
+/** By their signs, which is quick, and beside them those that give none and have to be asked, such as a stock Celery's. */
+function useWorkers() {
+  const signs = useLoad('/workers', 8000)
+  const asked = useLoad('/workers?ask=true', 60000)
+  if (!signs.data) return signs
+  const silent = asked.data ? asked.data.workers.filter(worker => worker.last_sign === null) : []
+  return { ...signs, data: { workers: [...signs.data.workers, ...silent] } }
+}
+
 export function System() {
   const queues = useLoad('/queues', EVERY)
-  const workers = useLoad('/workers', 15000)
+  const workers = useWorkers()
   const { rate, rates } = useThroughput(queues.data)
   useEffect(() => void (document.title = `${t('Queues and workers')} · Taskgate`), [])
   if (!may('metrics')) return html`<${Title}>${t('Queues and workers')}<//><${Notice} kind="warn">${t('Your key lacks the scope {scope}.', { scope: 'metrics' })}<//>`
@@ -80,13 +89,13 @@ function Queues({ queues, workers }) {
 }
 
 function Workers({ workers }) {
-  if (!workers.length) return html`<${Empty} icon="system" title=${t('No worker answers.')}>${t('What is submitted is kept until one is there.')}<//>`
+  if (!workers.length) return html`<${Empty} icon="system" title=${t('No worker is up.')}>${t('What is submitted is kept until one is there.')}<//>`
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${t('Workers')}><table>
-      <thead><tr><th scope="col">${t('Name')}</th><th scope="col">${t('Queues')}</th><th scope="col">${t('Pool')}</th><th scope="col" class="numbers">${t('At a time')}</th>
+      <thead><tr><th scope="col">${t('Name')}</th><th scope="col">${t('Queues')}</th><th scope="col">${t('Pool')}</th><th scope="col" class="numbers">${t('Running')}</th>
         <th scope="col" class="numbers">${t('Jobs taken')}</th><th scope="col" class="numbers">${t('Up for')}</th></tr></thead>
       <tbody>${workers.map(worker => html`<tr key=${worker.name}><th scope="row">${worker.name}</th><td>${worker.queues.join(', ')}</td><td>${worker.pool}</td>
-        <td class="numbers">${worker.concurrency}</td><td class="numbers">${number(worker.taken)}</td><td class="numbers">${duration(worker.uptime)}</td></tr>`)}</tbody>
+        <td class="numbers">${worker.running ?? '–'} / ${worker.concurrency}</td><td class="numbers">${number(worker.taken)}</td><td class="numbers">${duration(worker.uptime)}</td></tr>`)}</tbody>
     </table></div>
   `
 }
