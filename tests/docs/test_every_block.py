@@ -17,7 +17,9 @@ from flask import Flask
 from app.openapi import build_document
 from config import load_config
 from tests.conftest import built_app
+from tests.docs import transcript
 from tests.docs.blocks import BLOCKS, PAGES, Block, blocks_of
+from tests.docs.transcript import STEPS, plain
 
 #: test_every_command.py runs those of these languages.
 RUN = {"sh", "python", "javascript"}
@@ -83,6 +85,18 @@ def test_settings_are_taken(block: Block, environment: dict[str, str], tmp_path:
 
     with built_app(replace(load_config(), testing=True)):
         pass
+
+
+def test_the_transcript_has_the_commands_of_the_pages_word_for_word_and_all_of_them() -> None:
+    written = [plain(block.text) for page in transcript.PAGES for block in BLOCKS if block.page == page]
+    typed = [step.command for step in STEPS if step.command not in transcript.BEFORE]
+
+    assert [command for command in typed if not any(command in text for text in (*written, transcript.START))] == []
+    commands = [each for each in BLOCKS if each.page == transcript.PAGES[1] and each.language == "sh" and each.is_run]
+    left = " ".join(plain(block.text) for block in commands)
+    for command in sorted({*typed, "make run"}, key=len, reverse=True):
+        left = left.replace(command, "")
+    assert left.split() == []
 
 
 PATH = re.compile(r'"(/api/[^"]+)"')

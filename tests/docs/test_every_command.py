@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import wait_until
+from tests.docs import transcript
 from tests.docs.blocks import BLOCKS, Block
 from tests.docs.readers_copy import ReadersCopy
 from tests.docs.stand_ins import AFTER, BEFORE
+from tests.docs.transcript import STEPS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -107,6 +110,18 @@ def test_they_answer_what_the_pages_say(copy: ReadersCopy) -> None:
 
     assert greeted["result"] == ["Hello Ann", "Hello Bo"]
     assert f"`{json.dumps({'result': counted['result']})[1:-1]}`" in (copy.folder / "docs/add-a-job.md").read_text()
+
+
+def test_the_transcript_shows_what_is_answered_today(copy: ReadersCopy) -> None:
+    """``make run`` apart, whose first line is the installation, which this copy was spared."""
+    said = [answer for page in transcript.PAGES for answer in copy.answers[page]]
+    started = replace(STEPS[1], shown=STEPS[1].shown.partition("\n")[2].replace(transcript.PORT, str(copy.port)))
+    shown = [step for step in STEPS[2:] if step.shown]
+
+    assert STEPS[1].command == transcript.START
+    assert started.is_shown_by(copy.said), copy.said
+    assert len(shown) > 7
+    assert [step for step in shown if not any(step.is_shown_by(answer) for answer in said)] == []
 
 
 #: What a page leaves to its reader: the key before, a call after.
