@@ -86,8 +86,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 
-$(VENV)/.runtime: $(VENV)/bin/python requirements.txt constraints.txt
+$(VENV)/.runtime: $(VENV)/bin/python requirements.txt requirements-fast.txt constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fast.txt >$(VENV)/fast.log 2>&1 || \
+	  echo "No C compiler that builds gunicorn's fast parser (see $(VENV)/fast.log): gunicorn takes its own, which works too"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt requirements-eventlet.txt requirements-otel.txt requirements-s3.txt
