@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from errno import ENOTCONN
 from pathlib import Path
 from random import Random
 
@@ -26,9 +27,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield installation
 
 
-@pytest.fixture(scope="module")
-def server(installation: Installation) -> ApiServer:
-    return installation.start_api()
+@pytest.fixture(scope="module", params=["fast", pytest.param("python", marks=pytest.mark.long)])
+def server(installation: Installation, request: pytest.FixtureRequest) -> Iterator[ApiServer]:
+    """With gunicorn's parser in C, and with its own, which it takes where that could not be built."""
+    if request.param == "fast":
+        pytest.importorskip("gunicorn_h1c")
+    installation.environment["GUNICORN_CMD_ARGS"] = f"--http-parser {request.param}"
+    server = installation.start_api()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -119,8 +126,9 @@ def talk(server: ApiServer, sent: bytes, *, hang_up: bool = False) -> bytes:
                 connection.shutdown(socket.SHUT_WR)
             while received := connection.recv(65536):
                 answer += received
-        except ConnectionError:  # it may close on us before we have said everything
-            pass
+        except OSError as error:  # it may close on us before we have said everything
+            if not isinstance(error, ConnectionError) and error.errno != ENOTCONN:
+                raise
         return answer
 
 
