@@ -46,14 +46,16 @@ from .model import (
 )
 from .options import Options
 from .retrying import RetryPolicy
+from .schedules import Schedule, ScheduleChanges, ScheduleOptions
 
 __all__ = [
     # Clients
     "JobClient", "Job", "Batch", "AsyncJobClient", "AsyncJob", "AsyncBatch", "Options", "RetryPolicy",
+    "ScheduleChanges", "ScheduleOptions",
     "address_and_key",
     # What they are told
     "BatchOutcome", "BatchStatus", "Completed", "DeadLetter", "DeadLetterOutcome", "Failure", "JobFile", "JobState",
-    "JobStatus", "LogLine", "Problem", "Progress", "Submission", "Task", "UploadedFile",
+    "JobStatus", "LogLine", "Problem", "Progress", "Schedule", "Submission", "Task", "UploadedFile",
     # Events
     "JobEvent", "LogEvent", "LostEvents", "ProgressEvent", "StateEvent",
     # Errors

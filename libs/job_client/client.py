@@ -6,11 +6,11 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 
-from . import calls, listing, requests, transfer
+from . import calls, listing, requests, scheduling, transfer
 from .batches import Batch
 from .connection import connection
 from .driver import Driver
@@ -19,6 +19,7 @@ from .model import DeadLetter, DeadLetterOutcome, JobState, JobStatus, Task, Upl
 from .options import Options
 from .reading import dead_letter_of, file_of, job_of
 from .retrying import RetryPolicy
+from .schedules import Schedule, ScheduleChanges, ScheduleOptions
 from .sending import Terms
 from .transfer import Source, Target
 
@@ -159,3 +160,39 @@ class JobClient:
     ) -> Sequence[DeadLetterOutcome]:
         """Take them off the list; they keep their state and their error."""
         return self._driver.run(calls.dead_letters_done(self._terms, "drop", task_ids, task=task, since=since))
+
+    def create_schedule(
+        self,
+        task: str,
+        params: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> Schedule:
+        """Have jobs of ``task`` submitted by themselves: by ``cron`` and ``timezone``, or ``every`` so many seconds.
+
+        Raises: InvalidRequestError with messages by field.
+        """
+        made = scheduling.created(self._terms, task, params, options, idempotency_key)
+        return self._driver.run(made)
+
+    def schedules(self) -> Iterator[Schedule]:
+        """The service's own, which nobody changes, then yours, the newest first."""
+        return self._driver.iterate(scheduling.listed(self._terms))
+
+    def schedule(self, schedule_id: str) -> Schedule:
+        """One of them. Raises: NotFoundError."""
+        return self._driver.run(scheduling.known(self._terms, schedule_id))
+
+    def change_schedule(self, schedule_id: str, **changes: Unpack[ScheduleChanges]) -> Schedule:
+        """What is named becomes another; ``enabled=False`` pauses it. Raises: ConflictError for one in code."""
+        return self._driver.run(scheduling.changed(self._terms, schedule_id, changes))
+
+    def run_schedule(self, schedule_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Submit its job now, besides its due times; of one that is paused too."""
+        submission = self._driver.run(scheduling.run_now(self._terms, schedule_id, idempotency_key))
+        return Job(self._driver, self._terms, submission.task_id, submission)
+
+    def remove_schedule(self, schedule_id: str) -> None:
+        """Jobs that it has submitted stay. Raises: NotFoundError, ConflictError for one in code."""
+        self._driver.run(scheduling.removed(self._terms, schedule_id))

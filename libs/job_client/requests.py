@@ -40,9 +40,20 @@ def submit(task: str, params: Mapping[str, Any], options: Options) -> Request:
 
 def retry(task_id: str, idempotency_key: str | None) -> Request:
     """Under a key as well."""
-    key = idempotency_key or str(uuid4())
-    headers = {"Idempotency-Key": _quoted(key)}
-    return Request("POST", f"jobs/{segment(task_id)}/retry", headers=headers, idempotency_key=key)
+    return keyed(f"jobs/{segment(task_id)}/retry", idempotency_key or str(uuid4()))
+
+
+def keyed(path: str, key: str, said: Mapping[str, Any] | None = None) -> Request:
+    """A POST under a key: sent again it does nothing more."""
+    headers, content = {"Idempotency-Key": _quoted(key)}, None
+    if said is not None:
+        headers, content = headers | _json, _dumped(said)
+    return Request("POST", path, (), headers, content, idempotency_key=key)
+
+
+def change(path: str, said: Mapping[str, Any]) -> Request:
+    """What is to be another."""
+    return Request("PATCH", path, headers=_json, content=_dumped(said))
 
 
 def submit_batch(

@@ -19,6 +19,7 @@ SAID = [
     r"(\S+) (True|False)\n\1 True\n",
     r"(?s)(\d+ of \d+\n)+1503 rows read\n.*PROGRESS\n.*SUCCESS\n",
     r"20100\n\d+ jobs\n",
+    r"(?s)\d{4}-\d\d-\d\d \d\d:00:00\+00:00\n3\n.*maintenance\.adds 0 9 \* \* 1-5 False\n.*",
     r"\[1, 2, 3, 4, 5\]\n",
 ]
 

@@ -94,3 +94,23 @@ def test_without_patience_the_loss_is_told_with_the_key_to_go_on_with(server: Se
         assert job.submission is not None
         assert job.submission.replayed
         assert [one.task_id for one in client.jobs(since=since)] == [job.task_id]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_schedules_are_made_run_changed_and_removed_once(kind: str, server: Server, proxy: LossyProxy) -> None:
+    with JobClient(server.url, server.key) as plain, through(proxy, server, kind) as client:
+        before = {one.schedule_id for one in plain.schedules()}
+        lost = proxy.lost
+        made = [client.create_schedule("maintenance.adds", {"a": n, "b": 1}, every=86_400) for n in range(4)]
+        jobs = [client.run_schedule(one.schedule_id).task_id for one in made]
+        for one in made:
+            client.change_schedule(one.schedule_id, enabled=False)
+        listed = {one.schedule_id: one.enabled for one in plain.schedules() if one.schedule_id not in before}
+        for one in made:
+            client.remove_schedule(one.schedule_id)
+
+        assert proxy.lost - lost >= 4
+        assert listed == {one.schedule_id: False for one in made}
+        assert {one.schedule_id for one in plain.schedules()} == before
+        ran = [job.task_id for job in plain.jobs(task="maintenance.adds") if job.schedule_id in listed]
+        assert sorted(ran) == sorted(jobs)
