@@ -1,6 +1,7 @@
 """Queues and workers, for who looks after the service."""
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,7 @@ from app.api_1_0.operation import Operation, operation
 from app.api_1_0.queries import WorkerQuery
 from app.api_1_0.schemas import QueueListSchema, WorkerListSchema
 from app.api_keys import Principal, Scope
-from libs.flask_celery import BrokerFigures, JobState, read_figures, read_workers
+from libs.flask_celery import BrokerFigures, JobState, per_minute, read_figures, read_workers
 
 #: Seconds in which a worker that is asked answers each of two questions.
 _PATIENCE = 0.7
@@ -36,14 +37,19 @@ class QueueList(Resource):  # type: ignore[misc]
         ended: Counter[str] = Counter({state.value: 0 for state in JobState if state.ready})
         for (_task, state), count in figures.counts.ended.items():
             ended[state] += count
+        rates = per_minute(figures.samples, figures.now)
         return {
-            "at": datetime.now(UTC),
+            "at": datetime.fromtimestamp(figures.now.at, UTC),
             **_of_broker(figures.broker),
             "unfinished": figures.unfinished,
             "oldest_unfinished": figures.oldest_unfinished,
             "dead_letters": figures.failed,
-            "accepted": sum(figures.counts.accepted.values()),
+            "accepted": figures.now.accepted,
             "ended": ended,
+            "per_minute": None if rates is None else {"accepted": round(rates[0], 2), "ended": round(rates[1], 2)},
+            "history": [
+                {**asdict(sample), "at": datetime.fromtimestamp(sample.at, UTC)} for sample in figures.samples
+            ],
         }, HTTPStatus.OK
 
 

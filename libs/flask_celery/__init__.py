@@ -58,6 +58,7 @@ from libs.flask_celery.factory import FlaskCelery, make_celery
 from libs.flask_celery.failures import FailedJob, FailedJobs, Failures
 from libs.flask_celery.figures.counting import BUCKETS, Counts, TaskTimes
 from libs.flask_celery.figures.reading import BrokerFigures, Figures, QueueFigures, read_figures
+from libs.flask_celery.figures.throughput import per_minute
 from libs.flask_celery.figures.worker_signs import WorkerSign
 from libs.flask_celery.figures.workers import WorkerFigures, read_workers
 from libs.flask_celery.file_sweeper import JobFileSweep
@@ -121,8 +122,8 @@ __all__ = [
     # Looking after them
     "BUCKETS", "BrokerFigures", "Counts", "DeadLetter", "DeadLetters", "FailedJob", "FailedJobs", "Failures",
     "Figures", "QueueFigures", "TaskTimes", "WorkerFigures", "WorkerSign", "broker_channel", "forget_completions",
-    "kept_files", "quarantined", "read_figures", "read_workers", "redis_problems", "release_from_quarantine",
-    "run_again", "unfinished_params",
+    "kept_files", "per_minute", "quarantined", "read_figures", "read_workers", "redis_problems",
+    "release_from_quarantine", "run_again", "unfinished_params",
     # Serving their queues
     "declared_queues", "queues_in_use",
     # Doing more in the workers

@@ -26,6 +26,7 @@ key, after the prefix                    type    holds
 ``taskgate-run-times``                   hash    how long the runs of each task take on average (ms)
 ``taskgate-counts``                      hash    what has been counted since the first job
                                                  (``figures.counting``)
+``taskgate-throughput``                  list    samples of them (``figures.throughput``)
 ``taskgate-workers``                     hash    what each worker says of itself, and when it last did:
 ``taskgate-workers-seen``                zset    ``figures.worker_signs``
 ``taskgate-webhooks-due``                set     owners to whom webhooks are owed

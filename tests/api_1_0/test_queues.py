@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from flask.testing import FlaskClient
 
 from app.api_keys import Scope
 from app.jobs.queues import COMPUTE
+from libs.flask_celery import per_minute
+from libs.flask_celery.figures.throughput import KEPT, SAMPLES, Sample, take_sample
 from libs.flask_celery.figures.worker_signs import GONE_AFTER, SEEN, SIGNS
 from tests.conftest import RedisServer, Worker, wait_until
 from tests.installation import API, assert_problem, bearer
@@ -40,6 +43,43 @@ def test_what_waits_is_counted_by_queue(
     assert (told["accepted"], told["unfinished"], told["delayed"], told["held"]) == (4, 3, 1, 0)
     assert told["ended"] == {"SUCCESS": 1, "FAILURE": 0, "REVOKED": 0}
     assert told["oldest_unfinished"] >= 0
+
+
+def test_how_fast_it_goes_is_told_by_samples_that_workers_take(
+    app: Flask, client: FlaskClient, auth: dict[str, str], operator: dict[str, str]
+) -> None:
+    backend = app.extensions["celery"].backend
+    assert client.get(f"{API}/queues", headers=operator).json["per_minute"] is None
+    ids = [client.post(ADDS, json={"a": n, "b": 1}, headers=auth).json["task_id"] for n in range(5)]
+    backend.store_state(ids[0], 1, states.SUCCESS)
+    take_sample(backend)
+    take_sample(backend)  # of the same interval: it is none
+    backend.store_state(ids[1], 1, states.SUCCESS)
+    backend.store_state(ids[2], 1, states.FAILURE)
+    now, accepted, ended = backend.client.lindex(SAMPLES, 0).decode().split()
+    backend.client.lset(SAMPLES, 0, f"{float(now) - 30:.3f} {accepted} {ended}")  # as if that was half a minute ago
+
+    told = client.get(f"{API}/queues", headers=operator).json
+
+    (sample,) = told["history"]
+    assert (sample["accepted"], sample["ended"]) == (5, 1)
+    took = (datetime.fromisoformat(told["at"]) - datetime.fromisoformat(sample["at"])).total_seconds()
+    assert 30 <= took < 60
+    assert told["per_minute"]["accepted"] == 0
+    assert told["per_minute"]["ended"] == pytest.approx(2 / took * 60, rel=0.05)
+    for _ in range(KEPT + 3):
+        backend.client.lpush(SAMPLES, "1 0 0")
+    take_sample(backend)
+    assert len(client.get(f"{API}/queues", headers=operator).json["history"]) == KEPT
+
+
+def test_a_rate_is_of_the_last_minute_and_of_less_only_while_there_is_less() -> None:
+    samples = [Sample(float(at), at, at // 2) for at in range(0, 3600, 30)]
+
+    assert per_minute(samples, Sample(3600.0, 3600 + 60, 1800)) == pytest.approx((120, 30))
+    assert per_minute(samples[-1:], Sample(3600.0, 3600, 1800)) == pytest.approx((60, 30))
+    assert per_minute([], Sample(3600.0, 1, 1)) is None
+    assert per_minute([Sample(3600.0, 1, 1)], Sample(3600.2, 2, 1)) is None
 
 
 def test_the_workers_that_are_up_say_what_they_do(

@@ -33,7 +33,15 @@ from app.api_1_0.schemas.jobs import (
     SubmittedSchema,
 )
 from app.api_1_0.schemas.problems import ProblemSchema
-from app.api_1_0.schemas.queues import EndedSchema, QueueListSchema, QueueSchema, WorkerListSchema, WorkerSchema
+from app.api_1_0.schemas.queues import (
+    EndedSchema,
+    PerMinuteSchema,
+    QueueListSchema,
+    QueueSchema,
+    ThroughputSampleSchema,
+    WorkerListSchema,
+    WorkerSchema,
+)
 from app.api_1_0.schemas.schedules import (
     NewScheduleSchema,
     ScheduleChangeSchema,
@@ -75,6 +83,7 @@ __all__ = [
     "NewScheduleSchema",
     "OutcomeProblemSchema",
     "OutcomeSchema",
+    "PerMinuteSchema",
     "ProblemSchema",
     "ProgressEventSchema",
     "ProgressSchema",
@@ -94,6 +103,7 @@ __all__ = [
     "TaskListSchema",
     "TaskSchema",
     "ThenJobSchema",
+    "ThroughputSampleSchema",
     "Truth",
     "UploadedFileSchema",
     "UtcDateTime",

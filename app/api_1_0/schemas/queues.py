@@ -29,10 +29,25 @@ class EndedSchema(Schema):
     REVOKED = _number("Cancelled, expired.")
 
 
+class PerMinuteSchema(Schema):
+    """How fast it goes, by the last minute or so."""
+
+    accepted = fields.Float(required=True)
+    ended = fields.Float(required=True)
+
+
+class ThroughputSampleSchema(Schema):
+    """How many jobs there were at a time, since the first one."""
+
+    at = UtcDateTime(required=True)
+    accepted = _number("Jobs accepted.")
+    ended = _number("Jobs that had ended, in whatever state.")
+
+
 class QueueListSchema(Schema):
     """The queues and the figures of the deployment as a whole, whichever process is asked."""
 
-    at = UtcDateTime(required=True, metadata={"description": "When; with an earlier answer it makes a throughput."})
+    at = UtcDateTime(required=True, metadata={"description": "When, by the clock of Redis."})
     queues = fields.List(
         fields.Nested(QueueSchema),
         required=True,
@@ -51,6 +66,19 @@ class QueueListSchema(Schema):
     dead_letters = _number("Failed jobs that can be run again or dropped.")
     accepted = _number("Jobs accepted since the first one.")
     ended = fields.Nested(EndedSchema, required=True)
+    per_minute = fields.Nested(
+        PerMinuteSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null while no worker has taken a sample yet."},
+    )
+    history = fields.List(
+        fields.Nested(ThroughputSampleSchema),
+        required=True,
+        metadata={
+            "description": "Samples of the last hour, one in 30 seconds while a worker is up, the oldest first."
+        },
+    )
 
 
 class WorkerSchema(Schema):

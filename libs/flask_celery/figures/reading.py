@@ -8,6 +8,7 @@ from kombu.utils.encoding import bytes_to_str
 
 from libs.flask_celery.broker_side import broker_channel
 from libs.flask_celery.figures.counting import Counts, read_counts
+from libs.flask_celery.figures.throughput import SAMPLES, Sample, read_samples
 from libs.flask_celery.figures.worker_signs import SEEN, SIGNS, WorkerSign, read_signs
 from libs.flask_celery.line_scripts import LINES
 from libs.flask_celery.parking import DEAD_LETTERS
@@ -72,6 +73,8 @@ class Figures:
     beat_leads: bool  # a beat looks after the schedules
     workers: Mapping[str, WorkerSign]  # those that live, by name
     broker: BrokerFigures | None
+    now: Sample
+    samples: tuple[Sample, ...]  # of the last hour, the oldest first
 
 
 def read_figures(celery_app: "FlaskCelery") -> Figures:
@@ -86,13 +89,18 @@ def read_figures(celery_app: "FlaskCelery") -> Figures:
         pipe.exists(ScheduleKeys(keys.prefix).lock)
         pipe.hgetall(f"{keys.prefix}{SIGNS}")
         pipe.zrange(f"{keys.prefix}{SEEN}", 0, -1, withscores=True)
+        pipe.lrange(f"{keys.prefix}{SAMPLES}", 0, -1)
         pipe.time()
-        counted, unfinished, first, failed, owed, leads, signs, seen, (seconds, micros) = pipe.execute()
+        counted, unfinished, first, failed, owed, leads, signs, seen, kept, (seconds, micros) = pipe.execute()
     oldest = max(seconds + micros / 1e6 - first[0][1] / 1000, 0.0) if first else None
     with broker_channel(celery_app) as channel:
         broker = None if channel is None else _of_broker(celery_app, channel)
     workers = read_signs(signs, dict(seen), seconds)
-    return Figures(read_counts(counted), unfinished, oldest, failed, owed, bool(leads), workers, broker)
+    counts = read_counts(counted)
+    now = Sample(seconds + micros / 1e6, sum(counts.accepted.values()), sum(counts.ended.values()))
+    return Figures(
+        counts, unfinished, oldest, failed, owed, bool(leads), workers, broker, now=now, samples=read_samples(kept)
+    )
 
 
 def _of_broker(celery_app: "FlaskCelery", channel: "ClaimingChannelMixin") -> BrokerFigures:

@@ -16,6 +16,7 @@ import psutil
 from celery.worker import state
 from redis.exceptions import RedisError
 
+from libs.flask_celery.figures.throughput import take_sample
 from libs.flask_celery.server_script import run_script
 from libs.flask_celery.worker_steps import ThreadStep, consumer_channel
 
@@ -75,6 +76,7 @@ class WorkerSigns(ThreadStep):
                 continue
             try:
                 give(worker, json.dumps(asdict(_sign_of(worker))))
+                take_sample(worker.app.backend)
             except (RedisError, OSError, psutil.Error) as error:
                 logger.debug("No sign of this worker could be given: %r", error)
             except Exception:

@@ -1,28 +1,20 @@
 /** Queues and workers: how deep, how old, how fast. */
 import { duration, number } from '../core/format.js'
-import { html, useEffect, useState } from '../core/html.js'
+import { html, useEffect } from '../core/html.js'
 import { useLoad } from '../core/loading.js'
 import { may } from '../core/session.js'
 import { t } from '../core/words.js'
 import { Card, Empty, Loading, Notice, ProblemNotice, Title } from '../parts/basics.js'
 
 const EVERY = 4000
-const KEPT = 60
+const BRIEF = 5000
 
-/** How many jobs ended a minute, from answer to answer. */
-function useThroughput(figures) {
-  const [samples, add] = useState([])
-  useEffect(() => {
-    if (!figures) return
-    const { SUCCESS, FAILURE, REVOKED } = figures.ended
-    const sample = { at: Date.parse(figures.at), ended: SUCCESS + FAILURE + REVOKED, accepted: figures.accepted }
-    add(old => (old.length && sample.at <= old.at(-1).at ? old : [...old, sample].slice(-KEPT)))
-  }, [figures && figures.at])
-  const rates = samples.slice(1).map((now, at) => ((now.ended - samples[at].ended) / Math.max(now.at - samples[at].at, 1)) * 60000)
-  const recent = samples.slice(-8)
-  const [first, last] = [recent[0], recent.at(-1)]
-  const rate = recent.length > 1 ? ((last.ended - first.ended) / Math.max(last.at - first.at, 1)) * 60000 : null
-  return { rate, rates: rates.map(each => Math.max(each, 0)) }
+/** How many jobs ended a minute, between the samples of the last hour and up to now. */
+function endedAMinute({ at, ended, history }) {
+  const now = { at, ended: ended.SUCCESS + ended.FAILURE + ended.REVOKED }
+  const samples = [...history, now].map(each => ({ at: Date.parse(each.at), ended: each.ended }))
+  const pairs = samples.slice(1).map((each, place) => ({ took: each.at - samples[place].at, ended: each.ended - samples[place].ended }))
+  return pairs.filter(({ took }) => took > BRIEF).map(({ took, ended }) => Math.max((ended / took) * 60000, 0))
 }
 
 /** By their signs, which is quick, and beside them those that give none and have to be asked, such as a stock Celery's. */
@@ -37,7 +29,6 @@ function useWorkers() {
 export function System() {
   const queues = useLoad('/queues', EVERY)
   const workers = useWorkers()
-  const { rate, rates } = useThroughput(queues.data)
   useEffect(() => void (document.title = `${t('Queues and workers')} · Taskgate`), [])
   if (!may('metrics')) return html`<${Title}>${t('Queues and workers')}<//><${Notice} kind="warn">${t('Your key lacks the scope {scope}.', { scope: 'metrics' })}<//>`
   const now = queues.data
@@ -47,7 +38,7 @@ export function System() {
     ${!now && !queues.problem && html`<${Loading} />`}
     ${now && html`
       <div class="figures">
-        <${Figure} name=${t('Ended a minute')} value=${rate === null ? '…' : number(Math.round(rate))}><${Spark} values=${rates} /><//>
+        <${Figure} name=${t('Ended a minute')} value=${now.per_minute ? number(Math.round(now.per_minute.ended)) : '–'}><${Spark} values=${endedAMinute(now)} /><//>
         <${Figure} name=${t('Not ended')} value=${number(now.unfinished)} below=${now.oldest_unfinished !== null && t('the oldest for {time}', { time: duration(now.oldest_unfinished) })} />
         <${Figure} name=${t('With workers')} value=${now.held === null ? '–' : number(now.held)} />
         <${Figure} name=${t('For later')} value=${now.delayed === null ? '–' : number(now.delayed)} />
