@@ -198,3 +198,27 @@ def test_the_apis_port_is_none_for_flower(up: Run, fresh: dict[str, str]) -> Non
     assert refused.wait_for_end() == 1
     assert len(refused.said.strip().splitlines()) == 1
     assert "FLOWER_PORT=" in refused.said
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_the_clients_own_tests_pass_against_it(up: Run, fresh: dict[str, str]) -> None:
+    """All of them but those that stop the server."""
+    running = up("--no-sample").wait_until_up()
+    key = (Path(fresh["DATA_DIR"]) / "dev.key").read_text().strip()
+    suite = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests/job_client"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+    tested = subprocess.run(
+        suite,
+        cwd=ROOT,
+        env=kept | {"TASKGATE_URL": running.base_url, "TASKGATE_KEY": key},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert tested.returncode == 0, tested.stdout
+    counted = {what: int(number) for number, what in re.findall(r"(\d+) (passed|skipped)", tested.stdout)}
+    assert counted["passed"] > 90
+    assert tested.stdout.count("a server that runs is not for stopping") == counted["skipped"]
