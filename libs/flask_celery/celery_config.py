@@ -28,6 +28,8 @@ SOFT_TIMEOUT = 8.0
 #: Seconds after which a worker that has not renewed a lease is taken for dead.
 VISIBILITY_TIMEOUT = 30
 
+#: Seconds without an answer after which a worker takes its connection to Redis for dead. No command takes as long.
+SILENCE = 20.0
 
 #: Seconds, or attempts about a second apart, for which a worker waits for Redis before it gives a job's word up.
 PATIENCE = 120
@@ -161,6 +163,9 @@ def _worker_settings() -> dict[str, Any]:
         # A job that ended while Redis was away is stored when it is back, instead of failing for that.
         "result_backend_always_retry": True,
         "result_backend_max_retries": PATIENCE,
+        # And a Redis of the results that says nothing is asked again; Celery waits for two minutes.
+        "redis_socket_timeout": SILENCE,
+        "redis_socket_connect_timeout": SILENCE,
         # So are a job's retries and the jobs that it publishes. Celery gives up after less than a second, and a retry
         # that could not be published ends its job (celery/app/task.py, retry).
         "task_publish_retry_policy": {"max_retries": PATIENCE, "interval_step": 0.2, "interval_max": 1},
@@ -176,6 +181,10 @@ def _worker_settings() -> dict[str, Any]:
             "interval_start": 0,
             "interval_step": 0.2,
             "interval_max": 1,
+            # A Redis whose host is gone closes nothing: without these the event loop would wait for it for ever,
+            # whatever answers at its address by then. What waits for jobs is read once it has come, however late.
+            "socket_timeout": SILENCE,
+            "socket_connect_timeout": SILENCE,
             # A dead worker's jobs are in the queue again this soon; leases keep a living one's (see lease.py).
             "visibility_timeout": VISIBILITY_TIMEOUT,
             "unacked_restore_interval": VISIBILITY_TIMEOUT / 6,

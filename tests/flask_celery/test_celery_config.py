@@ -9,7 +9,7 @@ from celery import Celery
 from celery.app.defaults import NAMESPACES, flatten
 
 from libs.flask_celery import CelerySettings, Role, SettingError
-from libs.flask_celery.celery_config import API_TIMEOUT, celery_config, route_job
+from libs.flask_celery.celery_config import API_TIMEOUT, SILENCE, celery_config, route_job
 from libs.flask_celery.overrides import typed_overrides
 from libs.flask_celery.record_place import record_place
 from libs.flask_celery.transport import OPTION, RecordPlace
@@ -39,9 +39,9 @@ def test_the_api_fails_fast_and_the_worker_keeps_trying() -> None:
     assert not api.get("result_backend_always_retry")
     assert worker["result_backend_always_retry"] is True
     assert worker["broker_connection_max_retries"] is None
-    assert "redis_socket_timeout" not in worker
+    assert worker["redis_socket_timeout"] == worker["broker_transport_options"]["socket_timeout"] == SILENCE
+    assert SILENCE > 20 * API_TIMEOUT
     assert "task_publish_retry" not in worker
-    assert "socket_timeout" not in worker["broker_transport_options"]
 
 
 @pytest.mark.parametrize("role", Role)
