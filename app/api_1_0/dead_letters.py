@@ -38,7 +38,7 @@ from libs.flask_celery import (
 )
 
 #: Failed jobs looked at for one page, of the 100,000 that are kept.
-_MOST_SCANNED = 20_000
+_MOST_SCANNED = 5_000
 
 _ERRORS = (400, 413, 415, 422, 503)
 _HOW_TO_CHOOSE = (

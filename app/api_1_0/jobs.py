@@ -15,7 +15,7 @@ from app.api_keys import Principal, Scope
 from libs.flask_celery import JobRecord, Wanted, search
 
 #: Jobs looked at for one page. A page of a rare filter may be short, or empty, and still have a next one.
-MOST_SCANNED = 20_000
+MOST_SCANNED = 5_000
 
 
 class JobList(Resource):  # type: ignore[misc]

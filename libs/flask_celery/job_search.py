@@ -1,10 +1,10 @@
 """Finding jobs in an index, newest first, a page at a time, however rare they are.
 
-The indexes are sorted by time alone. What else is asked for is compared on the server, by a script that looks at a
-thousand jobs in about two milliseconds and returns ids, so that a search never moves the records it does not want.
+The indexes are sorted by time alone. What else is asked for is compared on the server, by a script that walks along
+the index and returns only what is wanted: jobs that are not cost the asking process nothing, and Redis a few µs each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,37 +17,76 @@ from libs.flask_celery.states import JobState
 if TYPE_CHECKING:
     from libs.flask_celery.backend import JobBackendMixin
 
-#: Looked at in one call of the script: at first, where most jobs may be wanted, and then, where few are.
-_AT_FIRST, _AT_ONCE = 100, 1_000
+#: Looked at in one call of the script: Redis does nothing else meanwhile.
+_AT_ONCE = 1_000
 
 #: Where a job stands in an index: its time in ms, and its task id.
 Position = tuple[int, str]
 
-#: Which of some jobs are wanted. ARGV: 1 task or '', 2 owner or '', 3 the states between spaces or '', 4 '1' when
-#: those without a record are too, then their ids, prefix. Returns the places of those (from 1).
-_MATCHING = (
+#: Looks at jobs of an index, newest first, until enough are found. KEYS: the index. ARGV: 1 task or '', 2 owner or
+#: '', 3 the states between spaces or '', 4 '1' when those without a record are wanted too, 5 and 6 the bounds of
+#: time, as ZCOUNT has them, 7 and 8 time and id of the position to go on after, or '', 9 how many to look at, 10 how
+#: many to find, prefix.
+#: Returns {how many it has looked at, time and id of the last one, and of each that is wanted}.
+_SEARCH = (
     STATUS
     + """
-local task, owner, states, expired, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[#ARGV]
+local index, task, owner, states, expired, prefix = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[#ARGV]
+local lowest, highest, after_time, after_id = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local most, limit = tonumber(ARGV[9]), tonumber(ARGV[10])
 local known = {PENDING = 1, STARTED = 1, PROGRESS = 1, RETRY = 1, SUCCESS = 1, FAILURE = 1, REVOKED = 1}
-local matching = {}
-for place = 5, #ARGV - 1 do
-  local id, matches = ARGV[place], true
-  if task ~= '' or owner ~= '' then
-    local found = redis.call('HMGET', prefix .. 'taskgate-job-' .. id, 'task', 'owner')
-    matches = (task == '' or found[1] == task) and (owner == '' or found[2] == owner)
+
+-- By bytes, as Redis sorts: Lua goes by the server's locale.
+local function is_below(one, other)
+  for place = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, place), string.byte(other, place)
+    if a ~= b then return a < b end
   end
-  if matches and not expired then
-    local record = prefix .. 'celery-task-meta-' .. id
-    matches = redis.call('EXISTS', record) == 1
-    if matches and states ~= '' then
-      local state = status_at(record) or 'PENDING'
-      matches = string.find(states, known[state] and ' ' .. state .. ' ' or ' PROGRESS ', 1, true)
+  return #one < #other
+end
+
+-- The rank of the first job below a position. Its own job may be gone, and the jobs of a batch are all of one time.
+local function rank_after(time, id)
+  local now = redis.call('ZSCORE', index, id)
+  if now and tonumber(now) == tonumber(time) then return redis.call('ZREVRANK', index, id) + 1 end
+  local low, high = redis.call('ZCOUNT', index, '(' .. time, '+inf'), redis.call('ZCOUNT', index, time, '+inf')
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_below(redis.call('ZREVRANGE', index, middle, middle)[1], id) then high = middle else low = middle + 1 end
+  end
+  return low
+end
+
+local records, ledgers = prefix .. 'celery-task-meta-', prefix .. 'taskgate-job-'
+local function is_wanted(id)
+  if states ~= '' and not expired then
+    local state = status_at(records .. id) or 'PENDING'
+    if not string.find(states, known[state] and ' ' .. state .. ' ' or ' PROGRESS ', 1, true) then return false end
+  end
+  if task ~= '' and redis.call('HGET', ledgers .. id, 'task') ~= task then return false end
+  if owner ~= '' and redis.call('HGET', ledgers .. id, 'owner') ~= owner then return false end
+  return expired or redis.call('EXISTS', records .. id) == 1
+end
+
+-- By rank, the first to look at and the one behind the last.
+local behind = redis.call('ZCOUNT', index, lowest, '+inf')
+local first = highest == '+inf' and 0 or behind - redis.call('ZCOUNT', index, lowest, highest)
+if after_id ~= '' then first = math.max(first, rank_after(after_time, after_id)) end
+behind = math.min(behind, first + most)
+
+local found, looked, time, id = {}, 0, '', ''
+while first < behind and #found < 2 * limit do
+  local some = redis.call('ZREVRANGE', index, first, math.min(first + 99, behind - 1), 'WITHSCORES')
+  for place = 1, #some, 2 do
+    id, time, looked = some[place], some[place + 1], looked + 1
+    if is_wanted(id) then
+      found[#found + 1], found[#found + 2] = time, id
+      if #found == 2 * limit then break end
     end
   end
-  if matches then matching[#matching + 1] = place - 4 end
+  first = first + 100
 end
-return matching
+return {looked, time, id, unpack(found)}
 """
 )
 
@@ -87,61 +126,34 @@ def search(
     Raises: redis-py's connection errors.
     """
     jobs: list[Position] = []
-    scanned = 0
-    for entries in _chunks(backend, index, wanted, after):
-        some = entries[: most_scanned - scanned]
-        matching = _matching(backend, wanted, some)
-        scanned += len(some)
-        for place, entry in enumerate(some, start=1):
-            if place in matching:
-                jobs.append(entry)
-                if len(jobs) == limit:
-                    return Found(jobs, entry)
-        if scanned == most_scanned:
-            return Found(jobs, some[-1])
-    return Found(jobs, None)
+    left = most_scanned
+    while True:
+        asked = min(left, _AT_ONCE)
+        looked, last, found = _look(backend, index, wanted, after, asked, limit - len(jobs))
+        jobs += found
+        left -= looked
+        if len(jobs) == limit:
+            return Found(jobs, jobs[-1])
+        if looked < asked:
+            return Found(jobs, None)
+        after = last
+        if not left:
+            return Found(jobs, after)
 
 
-def _chunks(
-    backend: "JobBackendMixin", index: str, wanted: Wanted, after: Position | None
-) -> Iterator[list[Position]]:
-    compared = wanted.task or wanted.owner or wanted.states
-    count = _AT_FIRST
-    lowest = "-inf" if wanted.since is None else wanted.since
-    highest: float | str = "+inf" if wanted.until is None else f"({wanted.until}"
-    if after is not None and (wanted.until is None or after[0] < wanted.until):
-        highest = after[0]
-    offset = 0 if after is None or highest != after[0] else _jobs_up_to(backend, index, after)
-    while page := backend.client.zrevrangebyscore(index, highest, lowest, start=offset, num=count, withscores=True):
-        entries = [(int(score), bytes_to_str(member)) for member, score in page]
-        # Jobs that came in meanwhile push the ranks on: what was read before is not read again.
-        fresh = [entry for entry in entries if after is None or entry < after]
-        # Many jobs can be of one time; no further than over those the server has to count.
-        offset = (
-            offset + len(page) if entries[-1][0] == highest else sum(entry[0] == entries[-1][0] for entry in entries)
-        )
-        highest = entries[-1][0]
-        if fresh:
-            after = fresh[-1]
-            yield fresh
-        count = _AT_ONCE if compared else _AT_FIRST
-
-
-def _jobs_up_to(backend: "JobBackendMixin", index: str, position: Position) -> int:
-    """How many jobs of a position's time the index has down to the position: a batch's ten thousand are of one time.
-
-    0 when the position's job is no longer there. Jobs that come in meanwhile, or between the two questions, only make
-    it too few.
-    """
-    with backend.client.pipeline(transaction=False) as pipe:
-        pipe.zrevrank(index, position[1])
-        pipe.zcount(index, f"({position[0]}", "+inf")
-        rank, newer = pipe.execute()
-    return 0 if rank is None else max(rank + 1 - newer, 0)
-
-
-def _matching(backend: "JobBackendMixin", wanted: Wanted, entries: Sequence[Position]) -> set[int]:
+def _look(
+    backend: "JobBackendMixin", index: str, wanted: Wanted, after: Position | None, most: int, limit: int
+) -> tuple[int, Position | None, list[Position]]:
+    """How many have been looked at, the last one, and those that are wanted."""
     states = f" {' '.join(wanted.states)} " if wanted.states else ""
-    arguments = [wanted.task or "", wanted.owner or "", states, "1" if wanted.expired else ""]
-    ids = [task_id for _, task_id in entries]
-    return set(run_script(backend.client, _MATCHING, [], [*arguments, *ids, backend.keys.prefix]))
+    lowest = "-inf" if wanted.since is None else wanted.since
+    highest = "+inf" if wanted.until is None else f"({wanted.until}"
+    arguments = [wanted.task or "", wanted.owner or "", states, "1" if wanted.expired else "", lowest, highest]
+    arguments += [*(after or ("", "")), most, limit, backend.keys.prefix]
+    looked, time, task_id, *found = run_script(backend.client, _SEARCH, [index], arguments)
+    positions = [_position(*found[place : place + 2]) for place in range(0, len(found), 2)]
+    return looked, _position(time, task_id) if looked else None, positions
+
+
+def _position(time: bytes, task_id: bytes) -> Position:
+    return int(float(time)), bytes_to_str(task_id)

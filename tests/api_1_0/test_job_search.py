@@ -87,13 +87,44 @@ def calls_of(client: Redis, command: str) -> int:
 def test_a_page_from_amid_many_of_one_time_is_read_at_once(installation: Installation) -> None:
     client, headers = installation.backend.client, installation.headers("many")
     cursor = write_cursor((MANY // OF_ONE_TIME // 2, f"many-{MANY // 2 + 100:06}"))
-    before = calls_of(client, "zrevrangebyscore")
+    before = calls_of(client, "zrevrange")
 
     answer = installation.client.get(f"{API}/jobs?limit=20&cursor={quote(cursor or '')}", headers=headers)
 
     expected = [f"many-{number:06}" for number in range(MANY // 2 + 99, MANY // 2 + 79, -1)]
     assert [job["task_id"] for job in answer.json["jobs"]] == expected
-    assert calls_of(client, "zrevrangebyscore") == before + 1
+    assert calls_of(client, "zrevrange") == before + 1
+
+
+def test_a_page_goes_on_also_where_the_last_job_of_the_one_before_is_gone(installation: Installation) -> None:
+    """Amid jobs of one time, and by bytes, as Redis sorts: a locale may have ``B`` behind ``a``."""
+    client, index = installation.backend.client, installation.backend.keys.owner("letters")
+    client.zadd(index, dict.fromkeys(("A", "B", "a", "b", "ä"), 1_000) | {"newer": 1_001, "older": 999})
+
+    def after(*position: Any) -> list[str]:
+        wanted = Wanted(expired=True)
+        found = search(installation.backend, index, wanted, after=position, limit=10, most_scanned=100)
+        return [task_id for _, task_id in found.jobs]
+
+    assert after(1_000, "a0") == ["a", "B", "A", "older"]
+    assert after(1_000, "Z") == ["B", "A", "older"]
+    assert after(1_000, "z") == ["b", "a", "B", "A", "older"]
+    assert after(1_000, "newer") == ["b", "a", "B", "A", "older"]  # which has come in again since
+    assert after(1_000, "0") == ["older"]
+    assert after(2_000, "0") == ["newer", "ä", "b", "a", "B", "A", "older"]
+
+
+def test_an_empty_page_is_bounded_and_moves_no_jobs(installation: Installation) -> None:
+    client, headers = installation.backend.client, installation.headers("many")
+    looked, sent = calls_of(client, "getrange"), client.info("stats")["total_net_output_bytes"]
+
+    answer = installation.client.get(f"{API}/jobs?state=PENDING", headers=headers)
+
+    assert answer.json["jobs"] == []
+    assert answer.json["next"] is not None
+    assert calls_of(client, "getrange") - looked == MOST_SCANNED
+    # The statistics of commands among it: an id of every fifth job would be more.
+    assert client.info("stats")["total_net_output_bytes"] - sent < 20_000
 
 
 def test_the_newest_job_of_a_task_is_found_without_reading_the_others(installation: Installation) -> None:
