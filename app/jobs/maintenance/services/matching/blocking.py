@@ -1,12 +1,14 @@
 """Which pairs of rows are worth comparing: pairs that share rare keys, a bounded number for each row."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from math import log
 
 import numpy as np
 import numpy.typing as npt
+
+from app.jobs.maintenance.services.cores import MOST_PIECES, shared
 
 from .profiles import Profile, Table
 
@@ -25,7 +27,7 @@ _RAREST = 5
 _LONGEST_LEFT_OUT = 9
 
 
-def candidate_pairs(table: Table) -> list[tuple[int, int]]:
+def candidate_pairs(table: Table, processes: int = 1) -> list[tuple[int, int]]:
     """Pairs of positions in `table.profiles`, first below second, in ascending order.
 
     The number of pairs grows with the number of rows, not with its square: blocks are taken from the smallest
@@ -36,7 +38,7 @@ def candidate_pairs(table: Table) -> list[tuple[int, int]]:
     order = sorted(range(len(profiles)), key=lambda row: (profiles[row].name, row))
     rank = np.empty(len(profiles), dtype=np.int64)
     rank[order] = np.arange(len(profiles))
-    keys, rows, bonus = _keys(profiles, table)
+    keys, rows, bonus = _keys(table, processes)
     by_key = np.lexsort((rank[rows], keys))
     keys, rows, bonus = keys[by_key], rows[by_key], bonus[by_key]
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
@@ -46,27 +48,39 @@ def candidate_pairs(table: Table) -> list[tuple[int, int]]:
     return _best(blocks, len(profiles))
 
 
-def _keys(profiles: Sequence[Profile], table: Table) -> tuple[Ints, Ints, Floats]:
-    numbers: dict[str, int] = {}
-    keys, rows, bonus = array("q"), array("q"), array("d")
-    for row, profile in enumerate(profiles):
-        # Tuples of integers hash alike in every process, unlike strings.
-        words = sorted(profile.words, key=lambda word: (-table.weight[word], word))
-        codes = [numbers.setdefault(word, len(numbers)) for word in words]
-        mine = {
-            hash((0, numbers.setdefault(form, len(numbers)))): 2.0 if form in profile.named else 1.0
-            for form in sorted(profile.forms)
-        }
-        mine |= {hash((1, code)): 1.0 for code in codes}
-        mine |= {hash((2, *pair)): 1.0 for pair in combinations(sorted(codes[:_RAREST]), 2)}
-        if len(codes) <= _LONGEST_LEFT_OUT:
-            # All words but one: rows that differ in one word, all of them common, still meet.
-            mine |= {hash((3, *sorted(codes[:i] + codes[i + 1 :]))): 1.0 for i in range(len(codes))}
-            mine[hash((3, *sorted(codes)))] = 1.0
-        keys.extend(mine)
-        rows.extend([row] * len(mine))
-        bonus.extend(mine.values())
+def _keys(table: Table, processes: int) -> tuple[Ints, Ints, Floats]:
+    """What pairs may share: keys, the row of each, and what it is worth."""
+    # Tuples of integers hash alike in every process, unlike strings.
+    numbers = {word: number for number, word in enumerate(sorted(table.weight.keys() | table.strength.keys()))}
+    count = len(table.profiles)
+    step = -(-count // MOST_PIECES)
+
+    def piece(number: int) -> tuple[bytes, bytes, bytes]:
+        first = number * step
+        keys, rows, bonus = array("q"), array("q"), array("d")
+        for row in range(first, min(count, first + step)):
+            mine = _keys_of(table.profiles[row], table, numbers)
+            keys.extend(mine)
+            rows.extend([row] * len(mine))
+            bonus.extend(mine.values())
+        return keys.tobytes(), rows.tobytes(), bonus.tobytes()
+
+    every = shared(piece, -(-count // step), processes=processes)
+    keys, rows, bonus = (b"".join(some) for some in zip(*every, strict=True))
     return np.frombuffer(keys, np.int64), np.frombuffer(rows, np.int64), np.frombuffer(bonus, np.float64)
+
+
+def _keys_of(profile: Profile, table: Table, numbers: dict[str, int]) -> dict[int, float]:
+    words = sorted(profile.words, key=lambda word: (-table.weight[word], word))
+    codes = [numbers[word] for word in words]
+    mine = {hash((0, numbers[form])): 2.0 if form in profile.named else 1.0 for form in sorted(profile.forms)}
+    mine |= {hash((1, code)): 1.0 for code in codes}
+    mine |= {hash((2, *pair)): 1.0 for pair in combinations(sorted(codes[:_RAREST]), 2)}
+    if len(codes) <= _LONGEST_LEFT_OUT:
+        # All words but one: rows that differ in one word, all of them common, still meet.
+        mine |= {hash((3, *sorted(codes[:i] + codes[i + 1 :]))): 1.0 for i in range(len(codes))}
+        mine[hash((3, *sorted(codes)))] = 1.0
+    return mine
 
 
 def _pairs_of_blocks(

@@ -1,11 +1,13 @@
 """The whole of the matching, step by step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import log
+from typing import TypeVar
 
 import numpy as np
 
 from app.jobs.maintenance.services.collector import cycles_uncollected
+from app.jobs.maintenance.services.cores import MOST_PIECES, shared, usable_processes
 
 from .blocking import candidate_pairs
 from .evidence import Evidence, price_log_odds, score_of, weigh
@@ -21,7 +23,9 @@ DEFAULT_THRESHOLD = 0.5
 
 # Progress is told in per cent, because the steps count different things.
 _TOTAL, _READ, _BLOCKED, _COMPARED = 100, 25, 40, 95
-_ROWS_A_STEP, _PAIRS_A_STEP = 5_000, 50_000
+_ROWS_A_STEP, _PAIRS_A_STEP = 2_500, 25_000
+# A smaller table is matched before another process could have begun.
+_ALONE = 5_000
 # Below this, a pair can neither match nor be a better partner for a row that does.
 _HOPELESS = -2.0
 _IDENTICAL_TEXT = 4.0
@@ -36,6 +40,7 @@ def find_matches(
     *,
     on_progress: OnProgress = ignore_progress,
     threshold: float = DEFAULT_THRESHOLD,
+    processes: int | None = None,
 ) -> list[Match]:
     """The pairs of rows that look like the same part, best first, then by code.
 
@@ -43,49 +48,80 @@ def find_matches(
     match one another unless their prices contradict; of more than `LARGEST_FULL_GROUP` such rows only the
     first code is paired, with each of the others. Rows without name and description match nothing.
 
+    `processes`: how many share the work, forks of this one; None for as many as there are cores, where the
+    table is large and a fork is safe. The answer does not depend on it.
+
     Raises:
         ValueError: `threshold` is not between 0 and 1.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
+    if processes is None:
+        processes = usable_processes() if len(parts) > _ALONE else 1
     least = 2 * log(threshold / (1 - threshold))
     with cycles_uncollected():
-        return _find(parts, least, on_progress)
+        return _find(parts, least, on_progress, processes)
 
 
-def _find(parts: Sequence[PartText], least: float, on_progress: OnProgress) -> list[Match]:
+def _find(parts: Sequence[PartText], least: float, on_progress: OnProgress, processes: int) -> list[Match]:
     groups = group_identical(parts)
-    table = profile_table(list(_read(groups, on_progress)), [group[0].price for group in groups])
+
+    def read(start: int, end: int) -> list[Tokens]:
+        return [tokenise(group[0]) for group in groups[start:end]]
+
+    def reading(start: int) -> None:
+        on_progress(_READ * start // len(groups), _TOTAL, f"reading row {start + 1} of {len(groups)}")
+
+    rows = _in_steps(read, len(groups), _ROWS_A_STEP, reading, processes)
+    table = profile_table(rows, [group[0].price for group in groups])
     on_progress(_READ, _TOTAL, f"{len(groups)} different texts")
-    candidates = candidate_pairs(table) if len(groups) > 1 else []
+    candidates = candidate_pairs(table, processes) if len(groups) > 1 else []
     on_progress(_BLOCKED, _TOTAL, f"{len(candidates)} pairs to compare")
-    resolved = resolve(dict(_compare(candidates, table, min(least, _HOPELESS), on_progress)), least)
+    compared = _compare(candidates, table, min(least, _HOPELESS), on_progress, processes)
+    resolved = resolve(dict(compared), least)
     matches = [*_identical_matches(groups, least), *_similar_matches(groups, resolved)]
     on_progress(_TOTAL, _TOTAL, f"{len(matches)} matches")
     return sorted(matches, key=lambda match: (-match.score, match.code_a, match.code_b))
 
 
-def _read(groups: Sequence[Group], on_progress: OnProgress) -> Iterator[Tokens]:
-    for position, group in enumerate(groups):
-        if position % _ROWS_A_STEP == 0:
-            on_progress(_READ * position // len(groups), _TOTAL, f"reading row {position + 1} of {len(groups)}")
-        yield tokenise(group[0])
-
-
 def _compare(
-    candidates: list[Pair], table: Table, lowest: float, on_progress: OnProgress
-) -> Iterator[tuple[Pair, Evidence]]:
+    candidates: list[Pair], table: Table, lowest: float, on_progress: OnProgress, processes: int
+) -> list[tuple[Pair, Evidence]]:
     """The pairs that come to `lowest`, with the evidence on them."""
-    screen, profiles = Screen(table), table.profiles
-    for start in range(0, len(candidates), _PAIRS_A_STEP):
+    profiles = table.profiles
+    # Where no fork is safe, rapidfuzz's threads still are.
+    screen = Screen(table, threads=-1 if processes == 1 else 1)
+
+    def compare(start: int, end: int) -> list[tuple[Pair, Evidence]]:
+        pairs = np.array(candidates[start:end])
+        chosen, likeness = screen.promising(pairs[:, 0], pairs[:, 1], lowest)
+        likely = zip(pairs[chosen].tolist(), likeness.tolist(), strict=True)
+        weighed = (
+            ((left, right), weigh(profiles[left], profiles[right], table, alike)) for (left, right), alike in likely
+        )
+        return [(pair, evidence) for pair, evidence in weighed if evidence.log_odds >= lowest]
+
+    def comparing(start: int) -> None:
         done = _BLOCKED + (_COMPARED - _BLOCKED) * start // len(candidates)
         on_progress(done, _TOTAL, f"comparing pair {start + 1} of {len(candidates)}")
-        pairs = np.array(candidates[start : start + _PAIRS_A_STEP])
-        chosen, likeness = screen.promising(pairs[:, 0], pairs[:, 1], lowest)
-        for (left, right), similarity in zip(pairs[chosen].tolist(), likeness.tolist(), strict=True):
-            evidence = weigh(profiles[left], profiles[right], table, similarity)
-            if evidence.log_odds >= lowest:
-                yield (left, right), evidence
+
+    return _in_steps(compare, len(candidates), _PAIRS_A_STEP, comparing, processes)
+
+
+_Done = TypeVar("_Done")
+
+
+def _in_steps(
+    work: Callable[[int, int], list[_Done]], count: int, step: int, on_step: Callable[[int], None], processes: int
+) -> list[_Done]:
+    """What `work` answers for the things from one number to below another, for all of them, in order."""
+    step = max(step, -(-count // MOST_PIECES))
+
+    def piece(number: int) -> list[_Done]:
+        return work(number * step, min(count, (number + 1) * step))
+
+    steps = shared(piece, -(-count // step), processes=processes, on_piece=lambda number: on_step(number * step))
+    return [done for some in steps for done in some]
 
 
 def _identical_matches(groups: Sequence[Group], least: float) -> Iterator[Match]:

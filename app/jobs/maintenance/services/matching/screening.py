@@ -20,9 +20,10 @@ _UNLIKE, _ALIKE = 50.0, 0.95
 
 
 class Screen:
-    """A table as arrays."""
+    """A table as arrays, whose names are compared by so many threads; -1 for as many as there are cores."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, threads: int = -1) -> None:
+        self._threads = threads
         self._profiles = profiles = table.profiles
         words = {word: number for number, word in enumerate(table.weight)}
         self._weight = np.array(list(table.weight.values()))
@@ -73,13 +74,12 @@ class Screen:
         return np.array([evidence.name_variants(rows[one], rows[other]) for one, other in pairs], dtype=bool)
 
     def _likeness(self, left: Ints, right: Ints) -> Floats:
-        # Threads of rapidfuzz, not processes: a worker child of a task queue may not have children.
         ratios = process.cpdist(
             [self._profiles[row].name for row in left.tolist()],
             [self._profiles[row].name for row in right.tolist()],
             scorer=fuzz.token_sort_ratio,
             score_cutoff=_UNLIKE,
-            workers=-1,
+            workers=self._threads,
         )
         return np.maximum(0.0, ratios.astype(float) / _UNLIKE - 1) * _ALIKE
 
