@@ -85,6 +85,7 @@ class Refresh(Protocol):
         timezone: tzinfo = ZONE,
         batch_size: int = 2000,
         on_progress: Callable[[int, int | None, str], None] = ...,
+        processes: int | None = ...,
     ) -> RefreshReport: ...
 
 
@@ -105,6 +106,7 @@ def refresh(session: Session, table: Table, tmp_path: Path, rejected_path: Path)
         timezone: tzinfo = ZONE,
         batch_size: int = 2000,
         on_progress: Callable[[int, int | None, str], None] = lambda current, total, message: None,
+        processes: int | None = None,
     ) -> RefreshReport:
         if isinstance(content, Path):
             source = content
@@ -121,6 +123,7 @@ def refresh(session: Session, table: Table, tmp_path: Path, rejected_path: Path)
             now=now,
             on_progress=on_progress,
             batch_size=batch_size,
+            processes=processes,
         )
 
     return run
