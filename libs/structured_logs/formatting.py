@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from libs.structured_logs.events import event_json
+from libs.structured_logs.events import event_json, event_text
 from libs.structured_logs.secrets import hide_secrets
 
 
@@ -52,19 +52,23 @@ def log_formatter(
                 colors=False, timestamp_key="time", pad_event_to=0, exception_formatter=plain
             )
         ]
-    kind = _JsonFormatter if style == "json" else structlog.stdlib.ProcessorFormatter
-    return kind(
+    return _EventFormatter(
+        event_json if style == "json" else event_text,
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering, _hide],
     )
 
 
-class _JsonFormatter(structlog.stdlib.ProcessorFormatter):
-    """As structlog's; what is a whole event already is only written."""
+class _EventFormatter(structlog.stdlib.ProcessorFormatter):
+    """As structlog's; what is a whole event already is only written, by ``write_event``."""
+
+    def __init__(self, write_event: Callable[[logging.LogRecord], str], **options: Any) -> None:
+        super().__init__(**options)
+        self._write_event = write_event
 
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "is_event", False):
-            return hide_secrets(event_json(record))
+            return hide_secrets(self._write_event(record))
         return super().format(record)
 
 
