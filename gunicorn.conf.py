@@ -22,7 +22,7 @@ from gunicorn.glogging import Logger
 
 #: Greenlets, not threads: a client that sends half a request, or reads slowly, costs a greenlet and holds up nobody.
 #: gunicorn patches the standard library for gevent before it imports the application; nothing else does. It is
-#: gunicorn's own ``gevent``, but for how often it sends.
+#: gunicorn's own ``gevent``, with a shorter way for plain requests.
 worker_class = "libs.api_worker.ApiWorker"
 
 #: Requests that are held (``WAITERS``, 4,000 by default) and a thousand others; as many at most are accepted.
