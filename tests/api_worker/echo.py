@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -49,9 +50,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         case "/fails-later":
             start_response("200 OK", [("Content-Length", "9")])
             return _broken()
-        case "/unread":
-            start_response("200 OK", [("Content-Length", "2")])
-            return [b"ok"]
+        case "/left-alone":
+            start_response("200 OK", [("Connection", "close")])
+            return [str(gc.get_freeze_count()).encode()]
         case "/slow":
             start_response("200 OK", [("Content-Length", "2")])
             return _slow()
