@@ -72,9 +72,8 @@ class Operations:
     def _claim(self) -> None:
         tag = str(uuid4())
         lists = self._channel.lists_of("default")
-        taken = self._channel.run_script(
-            CLAIM, [*self._channel.lease_keys, *lists], [tag, *['"default"'] * len(lists)]
-        )
+        one = [tag, *['"default"'] * len(lists), 0, 0, 0]  # and none ahead of it; nothing to acknowledge
+        taken = self._channel.run_script(CLAIM, [*self._channel.lease_keys, *lists], one)
         assert isinstance(taken, list)
         self._channel.run_script(ACK, self._channel.lease_keys, [tag, ""])
 
