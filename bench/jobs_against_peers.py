@@ -1,9 +1,11 @@
-"""The maintenance jobs against what a user would write instead: python -m bench.jobs_against_peers --venvs FOLDER
+"""The maintenance jobs against what a user would write instead: python -m bench.jobs_against_peers JOB --rows NUMBER
 
-FOLDER holds a virtual environment for each peer: recordlinkage (pandas, recordlinkage), splink (splink, pandas) and
-tables (pandas, polars, pyarrow, sqlalchemy, psycopg). Each run is a process of its own; rounds interleave. Prints
-medians of CPU and wall seconds, the peak memory and, of matching, precision, recall and F1, as a Markdown table.
+Each peer has an environment of its own, as those of bench.rates have, from bench/peers. Each run is a process of its
+own; rounds interleave. Ours is measured alone and with a fork, too. Prints medians of CPU and wall seconds, the peak
+memory of the largest process and, of matching, precision, recall and F1, as a Markdown table.
 """
+
+from __future__ import annotations
 
 import argparse
 import csv
@@ -19,6 +21,7 @@ from pathlib import Path
 from bench.matching.generator import generate
 from bench.matching.quality import evaluate
 from bench.onboarding.catalogues import write_csv
+from bench.rates.peers import environment_of
 
 _HERE = Path(__file__).parent
 _TIMEOUT = 1800
@@ -38,7 +41,7 @@ class Runs:
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise SystemExit(f"{command[1]} failed")
+            raise SystemExit(f"{command} failed")
         self.wall.append(time.perf_counter() - started)
         self.cpu.append(usage.ru_utime + usage.ru_stime)
         self.peak.append(usage.ru_maxrss / 1024)  # Linux counts in KiB
@@ -48,7 +51,7 @@ class Runs:
         return f"{cpu:.1f} | {wall:.1f} | {max(self.peak):.0f}"
 
 
-def matching(venvs: Path, rows: int, rounds: int, folder: Path) -> None:
+def matching(rows: int, rounds: int, folder: Path) -> None:
     table, truth = generate(rows)
     source = folder / "rows.csv"
     with source.open("w", encoding="utf-8", newline="") as file:
@@ -57,9 +60,9 @@ def matching(venvs: Path, rows: int, rounds: int, folder: Path) -> None:
         writer.writerows(table)
     peers = _HERE / "matching" / "peers"
     commands = {
-        "match_self_table": (sys.executable, peers / "ours.py"),
-        "recordlinkage": (venvs / "recordlinkage/bin/python", peers / "recordlinkage_pairs.py"),
-        "splink": (venvs / "splink/bin/python", peers / "splink_pairs.py"),
+        **_ours("match_self_table", peers),
+        "recordlinkage": (environment_of("recordlinkage") / "python", peers / "recordlinkage_pairs.py"),
+        "splink": (environment_of("splink") / "python", peers / "splink_pairs.py"),
     }
     runs = {name: Runs() for name in commands}
     for _ in range(rounds):
@@ -73,14 +76,14 @@ def matching(venvs: Path, rows: int, rounds: int, folder: Path) -> None:
         print(f"| {name} | {run} | {quality.precision:.3f} | {quality.recall:.3f} | {quality.f1:.3f} |", flush=True)
 
 
-def refreshing(venvs: Path, rows: int, rounds: int, folder: Path, database: str | None) -> None:
+def refreshing(rows: int, rounds: int, folder: Path, database: str | None) -> None:
     source = folder / "catalogue.csv"
     write_csv(source, rows)
     peers = _HERE / "onboarding" / "peers"
     commands = {
-        "refresh_onboard_table": (sys.executable, peers / "ours.py"),
-        "pandas": (venvs / "tables/bin/python", peers / "pandas_refresh.py"),
-        "polars": (venvs / "tables/bin/python", peers / "polars_refresh.py"),
+        **_ours("refresh_onboard_table", peers),
+        "pandas": (environment_of("tables") / "python", peers / "pandas_refresh.py"),
+        "polars": (environment_of("tables") / "python", peers / "polars_refresh.py"),
     }
     runs = {name: Runs() for name in commands}
     for _ in range(rounds):
@@ -93,19 +96,25 @@ def refreshing(venvs: Path, rows: int, rounds: int, folder: Path, database: str 
         print(f"| {name} | {run} |", flush=True)
 
 
+def _ours(job: str, peers: Path) -> dict[str, tuple[object, ...]]:
+    """On one core and on two."""
+    alone = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+    command = (sys.executable, peers / "ours.py")
+    return {f"{job}, one core": (*alone, *command), f"{job}, all cores": command}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.jobs_against_peers", description=__doc__)
     parser.add_argument("job", choices=["matching", "refreshing"])
-    parser.add_argument("--venvs", type=Path, default=Path("var/bench"))
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--database", help="URL of a database for the refresh; default: a new SQLite for each run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if options.job == "matching":
-            matching(options.venvs, options.rows, options.rounds, Path(name))
+            matching(options.rows, options.rounds, Path(name))
         else:
-            refreshing(options.venvs, options.rows, options.rounds, Path(name), options.database)
+            refreshing(options.rows, options.rounds, Path(name), options.database)
 
 
 if __name__ == "__main__":
