@@ -72,7 +72,8 @@ class Operations:
     def _claim(self) -> None:
         tag = str(uuid4())
         lists = self._channel.lists_of("default")
-        one = [tag, *['"default"'] * len(lists), 0, 0, 0]  # and none ahead of it; nothing to acknowledge
+        nothing_more = (0, 0, "", "", "", 0)  # none ahead of it, no permit, nothing to acknowledge
+        one = [tag, *['"default"'] * len(lists), *nothing_more]
         taken = self._channel.run_script(CLAIM, [*self._channel.lease_keys, *lists], one)
         assert isinstance(taken, list)
         self._channel.run_script(ACK, self._channel.lease_keys, [tag, ""])
