@@ -46,18 +46,21 @@ def etag_of(body: bytes) -> str:
     return sha256(body).hexdigest()[:32]
 
 
-def held(read: Callable[[], Representation], seconds: float, known: ETags) -> Representation:
+def held(
+    read: Callable[[], Representation], seconds: float, known: ETags, *, first: Representation | None = None
+) -> Representation:
     """What ``read()`` gives, as soon as it is worth an answer: at once, or within ``seconds``.
 
-    Worth it is what differs from what the client knows, when it names that; else a job that has become final; in any
-    case that all are. When too many wait already it is answered at once.
+    ``first`` is what it has given already, where it has. Worth it is what differs from what the client knows, when it
+    names that; else a job that has become final; in any case that all are. When too many wait already it is answered
+    at once.
     Raises: what ``read`` does, and redis-py's connection errors.
     """
     if seconds <= 0:
         return read()
     deadline = time.monotonic() + seconds
     hub: WatchHub = current_app.extensions["job_watch"]
-    first = hub.read(read)
+    first = first or hub.read(read)
     if _is_worth_it(first, first, known):
         return first
     with hub.watch(first.unfinished) as watch:

@@ -1,5 +1,6 @@
 """What can be submitted, and submitting it."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -99,12 +100,19 @@ class TaskJobs(Resource):  # type: ignore[misc]
         return accepted(submitted, principal.name, starts=options.get("eta"))
 
 
+def _shown(principal: Principal, task_id: str) -> Representation:
+    return represent(principal, own_record(principal, task_id))
+
+
 def _ended_within(seconds: float, principal: Principal, task_id: str) -> Representation | None:
     """The job once it is final; None when it is not in time, or when the caller may submit jobs and not read them."""
     if not principal.may(Scope.READ):
         return None
     try:
-        now = held(lambda: represent(principal, own_record(principal, task_id)), seconds, ETags())
+        # Nothing is known of it but that it has been accepted; it is read once it is listened to.
+        accepted_only = Representation(body=b"{}", unfinished=(task_id,), settled=0)
+        read = partial(_shown, principal, task_id)
+        now = held(read, seconds, ETags(), first=accepted_only)
     except (UnknownJobError, ExpiredJobError, *UNAVAILABLE):
         return None  # the job has been accepted, whatever became of it or of Redis meanwhile
     return None if now.unfinished else now

@@ -107,8 +107,10 @@ def celery_config(settings: CelerySettings) -> dict[str, Any]:
     overrides = _merged(known_settings(settings.code), typed_overrides(settings.overrides))
     if overrides.get("enable_utc") is False and settings.timezone == "UTC":
         config["timezone"] = None  # what follows then is the host's own zone (celery/app/base.py, timezone)
-    config |= _api_settings() if settings.role is Role.API else _worker_settings()
-    if rabbitmq.is_rabbitmq(_broker_url({**config, **overrides})):
+    broker_url, result_url = _broker_url({**config, **overrides}), {**config, **overrides}["result_backend"]
+    is_worker = settings.role is not Role.API
+    config |= _worker_settings(_silence(broker_url), _silence(str(result_url))) if is_worker else _api_settings()
+    if rabbitmq.is_rabbitmq(broker_url):
         is_api = settings.role is Role.API
         config |= rabbitmq.api_settings(API_TIMEOUT) if is_api else rabbitmq.worker_settings()
     names = QueueNames(settings.deployment)
@@ -154,7 +156,12 @@ def _api_settings() -> dict[str, Any]:
     }
 
 
-def _worker_settings() -> dict[str, Any]:
+def _silence(url: str) -> float | None:
+    """None for a socket of this host: no network can fall silent there, and each time-out is a system call more."""
+    return None if url.startswith(("redis+socket:", "unix:")) else SILENCE
+
+
+def _worker_settings(broker_silence: float | None, result_silence: float | None) -> dict[str, Any]:
     """A worker outlives its Redis: it retries, for long but not for ever."""
     return {
         "worker_consumer": "libs.flask_celery.consumer:JobConsumer",
@@ -164,8 +171,8 @@ def _worker_settings() -> dict[str, Any]:
         "result_backend_always_retry": True,
         "result_backend_max_retries": PATIENCE,
         # And a Redis of the results that says nothing is asked again; Celery waits for two minutes.
-        "redis_socket_timeout": SILENCE,
-        "redis_socket_connect_timeout": SILENCE,
+        "redis_socket_timeout": result_silence,
+        "redis_socket_connect_timeout": result_silence,
         # So are a job's retries and the jobs that it publishes. Celery gives up after less than a second, and a retry
         # that could not be published ends its job (celery/app/task.py, retry).
         "task_publish_retry_policy": {"max_retries": PATIENCE, "interval_step": 0.2, "interval_max": 1},
@@ -183,8 +190,8 @@ def _worker_settings() -> dict[str, Any]:
             "interval_max": 1,
             # A Redis whose host is gone closes nothing: without these the event loop would wait for it for ever,
             # whatever answers at its address by then. What waits for jobs is read once it has come, however late.
-            "socket_timeout": SILENCE,
-            "socket_connect_timeout": SILENCE,
+            "socket_timeout": broker_silence,
+            "socket_connect_timeout": broker_silence,
             # A dead worker's jobs are in the queue again this soon; leases keep a living one's (see lease.py).
             "visibility_timeout": VISIBILITY_TIMEOUT,
             "unacked_restore_interval": VISIBILITY_TIMEOUT / 6,

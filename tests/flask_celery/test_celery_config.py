@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,19 @@ from libs.flask_celery.transport import OPTION, RecordPlace
 
 def settings(role: Role = Role.API, **overrides: str) -> CelerySettings:
     return CelerySettings("redis://host:6379/2", "redis://host:6379/1", role=role, overrides=overrides)
+
+
+def test_a_socket_of_this_host_is_not_timed_and_another_redis_beside_it_is() -> None:
+    given = replace(settings(Role.WORKER), broker_url="redis+socket:///run/redis.sock?virtual_host=2")
+    config = celery_config(given)
+    assert config["broker_transport_options"]["socket_timeout"] is None
+    assert config["redis_socket_timeout"] == SILENCE
+
+    given = replace(given, result_url="redis+socket:///run/redis.sock?virtual_host=1")
+    config = celery_config(given)
+    assert config["redis_socket_timeout"] is config["redis_socket_connect_timeout"] is None
+    named = celery_config(replace(given, overrides={"CELERY_BROKER_URL": "redis://localhost/2"}))
+    assert named["broker_transport_options"]["socket_timeout"] == SILENCE
 
 
 @pytest.mark.parametrize("role", Role)
