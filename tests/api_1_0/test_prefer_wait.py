@@ -110,7 +110,7 @@ def test_who_may_only_submit_is_shown_no_result(installation: Installation) -> N
 def test_redis_away_after_the_submission_does_not_undo_the_202(
     installation: Installation, ann: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RedisConnectionError
 
     monkeypatch.setattr(installation.app.extensions["job_watch"], "read", fail)
