@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ from libs.flask_celery.testing.installation import NO_RATE_LIMITS
 
 #: What the tests here share with those of who writes jobs, by the names that it has here.
 __all__ = ["NO_RATE_LIMITS", "ROOT", "RedisServer", "Worker", "built_app", "wait_until"]
+
+
+def pytest_configure() -> None:
+    """A shell has its background jobs ignore Ctrl-C, and so would all that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,7 +30,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", STAMP], cwd=folder, capture_output=True, text=True, check=False)
+    # Not as a part of the make that runs the tests, which says of each one below it where it is.
+    of_make = ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in of_make}
+    command = ["make", STAMP]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def asked(folder: Path) -> list[str]:

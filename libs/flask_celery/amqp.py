@@ -21,7 +21,6 @@ from libs.flask_celery.deadlines import with_zone
 from libs.flask_celery.delays import due_at
 from libs.flask_celery.facts import HEADER, HIDDEN, SubmissionFacts
 from libs.flask_celery.message_copy import message_of, payload_of
-from libs.flask_celery.permits import PERMIT_HEADER
 from libs.flask_celery.queue_names import DeploymentQueues
 from libs.flask_celery.tracing import traced_sender
 from libs.flask_celery.transport import OPTION, caught_messages
@@ -65,7 +64,6 @@ class JobAMQP(AMQP):  # type: ignore[misc]
         facts = SubmissionFacts.of_header(getattr(request, HEADER, None)) or SubmissionFacts.of_caller()
         message.headers[HEADER] = facts.to_header()
         message.headers[FENCE_HEADER] = getattr(request, FENCE_HEADER, None) or 0
-        message.headers.pop(PERMIT_HEADER, None)  # of the delivery of this run
         if getattr(request, "process_is_lost", False):
             message.headers[FIRST_HEADER] = "first"
         request.next_run_at = round(due_at(message.headers) * 1000) or None

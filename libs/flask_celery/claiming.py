@@ -26,7 +26,7 @@ from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, RESTORE
 from libs.flask_celery.fetching_ahead import MOST, TOGETHER, Ahead, Claimed, give_back_ahead
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_unreadable
-from libs.flask_celery.permits import GOOD_FOR, PERMIT_HEADER
+from libs.flask_celery.permits import GOOD_FOR, PERMITTED_UNTIL
 from libs.flask_celery.place_scripts import wake_key
 from libs.flask_celery.queue_lists import QueueListsMixin
 from libs.flask_celery.readable import check_envelope
@@ -207,7 +207,7 @@ class ClaimingChannelMixin(QueueListsMixin):
             payload["properties"]["delivery_tag"] = tag
             check_envelope(payload)
             payload["headers"][FENCE_HEADER] = fence
-            payload["headers"][PERMIT_HEADER] = permitted_until
+            payload["properties"][PERMITTED_UNTIL] = permitted_until
             payload["properties"]["delivery_info"] |= {CLAIMED_FROM: queue, IN_TURN: in_turn}
             # By this host's clock, to ask the server only about what may be early; its clock decides.
             is_early = bool(due_at(payload["headers"]) > time.time() - _CLOCK_SKEW and payload["headers"].get("id"))

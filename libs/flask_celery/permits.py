@@ -18,9 +18,9 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-#: The header that each delivery puts in anew: until when it may start without asking, by this host's monotonic clock,
-#: or 0.
-PERMIT_HEADER = "taskgate_permit"
+#: Among the properties of what is delivered: until when it may start without asking, by this host's monotonic clock,
+#: or 0. Not a header: a retry is published with those of its run.
+PERMITTED_UNTIL = "taskgate_permitted_until"
 
 #: Seconds from before the claim was sent, by the worker's clock.
 GOOD_FOR = 1.0
@@ -45,7 +45,8 @@ def is_permitted(request: Any) -> bool:
     """Whether this run may begin without asking."""
     if getattr(request, "active_job", None) is None:  # nobody would tell of it
         return False
-    return time.monotonic() < (getattr(request, PERMIT_HEADER, None) or 0.0)
+    until: float = (getattr(request, "properties", None) or {}).get(PERMITTED_UNTIL) or 0.0
+    return time.monotonic() < until
 
 
 class UntoldStart:

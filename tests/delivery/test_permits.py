@@ -19,7 +19,7 @@ from libs.flask_celery.current_job import ActiveJob
 from libs.flask_celery.delivery_scripts import CLAIM
 from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.figures.counting import read_counts
-from libs.flask_celery.permits import PERMIT_HEADER, VOID_AFTER, UntoldStart
+from libs.flask_celery.permits import PERMITTED_UNTIL, VOID_AFTER, UntoldStart
 from tests.conftest import Worker, wait_until
 from tests.delivery.conftest import Marks
 
@@ -45,8 +45,9 @@ def claimed(channel: ClaimingChannelMixin, *, short: bool = True) -> tuple[str, 
 def run_of(backend: Any, task_id: str, fence: int, *, permitted_for: float = 0.0, retries: int = 0) -> Context:
     """A run, as a worker has it."""
     facts = SubmissionFacts(submitted_at=time.time_ns() // 1_000_000).to_header()
-    headers = {HEADER: facts, FENCE_HEADER: fence, PERMIT_HEADER: time.monotonic() + permitted_for}
-    run = Context(id=task_id, task=TASK, retries=retries, is_eager=False, **headers)
+    properties = {PERMITTED_UNTIL: time.monotonic() + permitted_for}
+    headers = {HEADER: facts, FENCE_HEADER: fence}
+    run = Context(id=task_id, task=TASK, retries=retries, is_eager=False, properties=properties, **headers)
     run.active_job = ActiveJob(backend, run)
     run.reported = False
     return run

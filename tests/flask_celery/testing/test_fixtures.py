@@ -124,12 +124,15 @@ def test_a_job_that_clients_are_not_offered_runs_as_code_publishes_it(run_job: R
     assert outcome.record.owner == "tester"
 
 
-def test_waiting_for_a_job_that_has_not_ended_says_so(submit_job: SubmitJob, wait_for_job: WaitForJob) -> None:
-    task_id = submit_job("maintenance.adds", a=1, b=2)
+def test_waiting_for_a_job_that_has_not_ended_says_so(
+    taskgate_app: Flask, submit_job: SubmitJob, wait_for_job: WaitForJob
+) -> None:
+    adds = taskgate_app.extensions["celery"].tasks["maintenance.adds"]
+    task_id = adds.apply_async(kwargs={"a": 1, "b": 2}, countdown=3600).id
 
     with pytest.raises(AssertionError, match=f"the end of job {task_id} did not come true within 0 s"):
         wait_for_job(task_id, timeout=0)
-    assert wait_for_job(task_id).result == 3
+    assert wait_for_job(submit_job("maintenance.adds", a=1, b=2)).result == 3
 
 
 def test_the_clock_is_moved_and_goes_on(moved_clock: MoveClock) -> None:

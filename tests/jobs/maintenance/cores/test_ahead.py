@@ -15,12 +15,13 @@ import pytest
 from app.jobs.maintenance.services.cores import ahead
 from app.jobs.maintenance.services.cores.ahead import ForkLostError
 from tests.conftest import wait_until
+from tests.jobs.maintenance.forks import forks_of_this_process
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_items_come_in_order(processes: int) -> None:
     assert list(ahead(("x" * size for size in range(1_000)), processes=processes)) == ["x" * n for n in range(1_000)]
-    assert psutil.Process().children() == []
+    assert forks_of_this_process() == []
 
 
 def test_another_process_makes_them() -> None:
@@ -63,9 +64,9 @@ def test_no_more_is_made_than_a_pipe_holds() -> None:
 
     with closing(ahead(items(), processes=2)) as coming:
         next(coming)
-        [fork] = psutil.Process().children()
+        [fork] = forks_of_this_process()
         wait_until(lambda: made[0] == 2 and fork.status() == psutil.STATUS_SLEEPING, what="the fork to wait")
         assert made[0] == 2
 
     assert not fork.is_running()
-    assert psutil.Process().children() == []
+    assert forks_of_this_process() == []

@@ -13,12 +13,13 @@ import pytest
 
 from app.jobs.maintenance.services.cores import shared, usable_processes
 from tests.conftest import wait_until
+from tests.jobs.maintenance.forks import forks_of_this_process
 
 THIS = os.getpid()
 
 
 def no_child_is_left() -> bool:
-    return psutil.Process().children() == []
+    return forks_of_this_process() == []
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])

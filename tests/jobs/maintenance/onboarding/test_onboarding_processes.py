@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from openpyxl import Workbook
 from sqlalchemy import Table
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.jobs.maintenance.services.onboarding import CatalogueError, RefreshReport, refresh_parts
 from app.jobs.maintenance.services.onboarding.records import Record
 from app.jobs.maintenance.services.onboarding.row import PartRow, RowParser
+from tests.jobs.maintenance.forks import forks_of_this_process
 
 Refresh = Callable[..., RefreshReport]
 Stored = Callable[[], dict[str, RowMapping]]
@@ -92,7 +92,7 @@ def test_a_refresh_that_is_stopped_leaves_no_fork(refresh: Refresh) -> None:
     with pytest.raises(TimeoutError) as stopped:
         refresh(HEADER + "\n".join(ROWS * 100), batch_size=90, processes=2, on_progress=stop_later)
 
-    assert psutil.Process().children() == []
+    assert forks_of_this_process() == []
     assert stopped.value.__traceback__ is not None  # which holds the frames, and what is in them
 
 
