@@ -34,9 +34,10 @@ __all__ = ["NO_RATE_LIMITS", "ROOT", "RedisServer", "Worker", "built_app", "wait
 
 
 def pytest_configure() -> None:
-    """A shell has its background jobs ignore Ctrl-C, and so would all that tests start and interrupt."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell has its background jobs ignore Ctrl-C, nohup a hang-up; all that tests start would ignore them too."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,7 @@ def test_a_dead_workers_job_starts_again_elsewhere(
     assert marks.ends("a") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_long_job_is_not_run_twice_while_its_worker_lives(
     pool: str, counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"

@@ -126,6 +126,7 @@ def test_a_retry_that_is_overtaken_is_not_published(
     assert record.retries == 0
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_everything_a_job_still_ends(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, tmp_path: Path
 ) -> None:

@@ -241,6 +241,7 @@ def test_a_start_is_told_once_by_whoever_is_first() -> None:
         assert at == failing.at
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pool", ["prefork", "solo", "threads", "gevent"])
 def test_short_jobs_and_one_that_is_not(
     pool: str,

@@ -115,6 +115,7 @@ def test_a_queue_is_meant_by_either_name(name: str, working_pair: Pair) -> None:
         assert one.celery.backend.records.get(job.id).queue == "compute"
 
 
+@pytest.mark.long
 def test_a_worker_is_told_of_queues_by_their_logical_names(working_pair: Pair) -> None:
     acme, _ = working_pair
     (worker,) = acme.workers
@@ -153,6 +154,7 @@ def all_keys(redis: RedisServer) -> tuple[list[str], list[str]]:
         return keys, client.pubsub_channels()
 
 
+@pytest.mark.long
 def test_a_killed_workers_job_is_restored_by_its_own_deployment_only(pair: Pair) -> None:
     acme, globex = pair
     doomed = acme.start_worker("--concurrency", "1", "-Q", "leased")

@@ -108,6 +108,7 @@ def test_a_first_run_shows_the_sample_jobs_result_and_stops_cleanly(up: Run, fre
         assert key not in log.read_text(errors="replace")
 
 
+@pytest.mark.long
 def test_jobs_and_results_outlive_a_kill_of_everything(up: Run, fresh: dict[str, str]) -> None:
     first = up("--no-sample").wait_until_up()
     headers = {"Authorization": f"Bearer {(Path(fresh['DATA_DIR']) / 'dev.key').read_text().strip()}"}
@@ -152,6 +153,7 @@ def test_a_missing_redis_is_one_clear_line_without_its_password(up: Run) -> None
     assert "hidden-password" not in refused.said
 
 
+@pytest.mark.long
 def test_flower_is_behind_a_password_that_is_kept_and_on_no_command_line(up: Run, fresh: dict[str, str]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
