@@ -88,11 +88,7 @@ class StateStoreMixin(LedgerMixin):
             *(task_id, payload, state, ttl, self._keep(ttl), now),
             *(meta.get("owner") or "", meta.get("name") or ""),
             *(publication, fence, timed(state, meta, request, now), *told),
-            *(
-                ("", "", "")
-                if begun is None
-                else (begun, waited(meta, request, begun), told_of_state(states.STARTED, meta))
-            ),
+            *_told_of_start(begun, meta, request),
         ]
         outcome, cancel, before, due = self._run_store(task_id, arguments, retry_policy)
         if request is not None:

@@ -73,6 +73,23 @@ def test_how_fast_it_goes_is_told_by_samples_that_workers_take(
     assert len(client.get(f"{API}/queues", headers=operator).json["history"]) == KEPT
 
 
+def test_a_sample_has_every_job_that_ended_those_of_runs_too(
+    app: Flask, client: FlaskClient, auth: dict[str, str], operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = app.extensions["celery"].backend
+    ids = [client.post(ADDS, json={"a": n, "b": 1}, headers=auth).json["task_id"] for n in range(3)]
+    backend.store_state(ids[0], 1, states.SUCCESS)
+    monkeypatch.setattr("libs.flask_celery.state_store.timed", lambda *_: 5)
+    backend.store_state(ids[1], 1, states.SUCCESS)
+    backend.store_state(ids[2], 1, states.FAILURE)
+
+    take_sample(backend)
+
+    told = client.get(f"{API}/queues", headers=operator).json
+    assert [sample["ended"] for sample in told["history"]] == [3]
+    assert sum(told["ended"].values()) == 3
+
+
 def test_a_rate_is_of_the_last_minute_and_of_less_only_while_there_is_less() -> None:
     samples = [Sample(float(at), at, at // 2) for at in range(0, 3600, 30)]
 

@@ -30,6 +30,12 @@ class Marks:
         return sum(mark.split()[0].decode() == label for mark in self._client.lrange(key, 0, -1))
 
 
+def times_read(broker: "Redis[bytes]") -> int:
+    """How often somebody has looked at how long runs take, among others."""
+    calls: int = broker.info("commandstats").get("cmdstat_hgetall", {"calls": 0})["calls"]
+    return calls
+
+
 @pytest.fixture
 def marks(redis_url: str) -> Iterator[Marks]:
     with Redis.from_url(redis_url, db=5) as client:

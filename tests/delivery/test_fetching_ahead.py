@@ -15,7 +15,7 @@ from libs.flask_celery.delivery_scripts import CLAIM
 from libs.flask_celery.fetching_ahead import short_tasks
 from libs.flask_celery.unsent_acks import UnsentAcks
 from tests.conftest import Worker, wait_until
-from tests.delivery.conftest import Marks
+from tests.delivery.conftest import Marks, times_read
 
 TASK = "test.work"
 
@@ -143,12 +143,6 @@ def test_acknowledgements_are_kept_until_somebody_takes_them() -> None:
     assert acks.take() == {"c": "3"}
     assert not acks.take()
     assert not acks.are_overdue()
-
-
-def times_read(broker: "Redis[bytes]") -> int:
-    """How often somebody has looked at how long runs take, among others."""
-    calls: int = broker.info("commandstats").get("cmdstat_hgetall", {"calls": 0})["calls"]
-    return calls
 
 
 @pytest.mark.long

@@ -21,7 +21,7 @@ from libs.flask_celery.facts import HEADER, SubmissionFacts
 from libs.flask_celery.figures.counting import read_counts
 from libs.flask_celery.permits import PERMITTED_UNTIL, VOID_AFTER, UntoldStart
 from tests.conftest import Worker, wait_until
-from tests.delivery.conftest import Marks
+from tests.delivery.conftest import Marks, times_read
 
 TASK = "test.work"
 
@@ -56,12 +56,6 @@ def run_of(backend: Any, task_id: str, fence: int, *, permitted_for: float = 0.0
 def events(backend: Any, task_id: str) -> list[str]:
     page = backend.history.events(task_id, 0)
     return [event.data.state.value for event in page.events if isinstance(event.data, StateChange)]
-
-
-def run_times_read(broker: "Redis[bytes]") -> int:
-    """How often somebody has looked at how long runs take, among others."""
-    calls: int = broker.info("commandstats").get("cmdstat_hgetall", {"calls": 0})["calls"]
-    return calls
 
 
 def test_a_short_job_may_start_as_it_is_claimed(celery_app: Celery, channel: ClaimingChannelMixin) -> None:
@@ -260,8 +254,8 @@ def test_short_jobs_and_one_that_is_not(
     backend = celery_app.backend
     backend.client.hset(backend.keys.run_times, TASK, 1)
     worker = counting_worker("--pool", pool, "--concurrency", "1")
-    reads = run_times_read(broker)
-    wait_until(lambda: run_times_read(broker) > reads + 1, what="the run times")
+    reads = times_read(broker)
+    wait_until(lambda: times_read(broker) > reads + 1, what="the run times")
 
     ids = [celery_app.send_task(TASK, (f"j{number}",)).id for number in range(30)]
     wait_until(lambda: all(backend.records.get(task_id).state is JobState.SUCCESS for task_id in ids), timeout=60)

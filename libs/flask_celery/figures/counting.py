@@ -30,6 +30,9 @@ _BY_TASK_AND_MORE = ("ended", "ran", "done", "waits", "run")
 #: stopped, or cut off.
 LOST = "LOST"
 
+#: Of what fields count jobs that ended.
+ENDS = ("ended", "done")
+
 #: For the scripts that store how jobs end.
 COUNTING = f"""
 local counts = prefix .. 'taskgate-counts'

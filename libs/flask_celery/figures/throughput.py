@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from libs.flask_celery.figures.counting import ENDS
 from libs.flask_celery.server_script import run_script
 
 SAMPLES = "taskgate-throughput"
@@ -27,10 +28,11 @@ local now = time[1] + time[2] / 1e6
 local newest = redis.call('LINDEX', samples, 0)
 if newest and now - tonumber(newest:match('^%S+')) < tonumber(ARGV[1]) - 1 then return end
 local found = {{accepted = 0, ended = 0}}
+local counts_as = {{accepted = 'accepted', {", ".join(f"{name} = 'ended'" for name in ENDS)}}}
 local all = redis.call('HGETALL', counts)
 for place = 1, #all, 2 do
-  local what = all[place]:match('^%l+')
-  if found[what] then found[what] = found[what] + tonumber(all[place + 1]) end
+  local what = counts_as[all[place]:match('^%l+')]
+  if what then found[what] = found[what] + tonumber(all[place + 1]) end
 end
 redis.call('LPUSH', samples, string.format('%.3f %.0f %.0f', now, found.accepted, found.ended))
 redis.call('LTRIM', samples, 0, ARGV[2] - 1)
