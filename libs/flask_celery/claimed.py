@@ -7,6 +7,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
+from libs.flask_celery.bundles.open_bundles import open_bundles
 from libs.flask_celery.delivery_scripts import EXPIRED
 from libs.flask_celery.fetching_ahead import give_back_ahead
 from libs.flask_celery.lease import running_tags
@@ -27,6 +28,12 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         #: The job of each delivery tag, until it is acknowledged.
         self.task_ids: dict[str, str] = {}
+
+    def can_consume(self) -> bool:
+        """Whether there is a place for another one. What the pool has in a bundle takes up one."""
+        bundler, most = self.channel.bundler, self.prefetch_count
+        extra = bundler.beyond_calls(self.channel) if bundler else 0
+        return not most or len(self._delivered) - len(self._dirty) - extra < most
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember the message here only."""
@@ -64,6 +71,10 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
 
     def restore_unacked(self, client: Any = None) -> list[Any]:
         """Give back, as the channel closes, what has not been started; what runs is acknowledged when it ends."""
+        try:
+            open_bundles.break_up()
+        except self.channel.connection_errors:
+            logger.debug("Short jobs that have not begun stay in their bundles, as the connection is gone")
         running = running_tags()
         for tag in list(self._delivered):
             if tag not in running:

@@ -11,41 +11,35 @@ import time
 from collections.abc import Mapping
 from queue import Empty
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
-from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
-from libs.flask_celery.acceptance import FENCE_HEADER
 from libs.flask_celery.claimed import ClaimedMessages
-from libs.flask_celery.delays import due_at
-from libs.flask_celery.delivery_scripts import ACK, CLAIM, DELAY, RESTORE
+from libs.flask_celery.delivering import deliver, deliver_together
+from libs.flask_celery.delivery_scripts import CLAIM, RESTORE
 from libs.flask_celery.fetching_ahead import MOST, TOGETHER, Ahead, Claimed, give_back_ahead
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_unreadable
-from libs.flask_celery.permits import GOOD_FOR, PERMITTED_UNTIL
+from libs.flask_celery.permits import GOOD_FOR
 from libs.flask_celery.place_scripts import wake_key
 from libs.flask_celery.queue_lists import QueueListsMixin
-from libs.flask_celery.readable import check_envelope
 from libs.flask_celery.server_script import RedisRefusesError, script_sha
 from libs.flask_celery.unsent_acks import unsent_acks
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from libs.flask_celery.bundles.bundler import Bundler
 
-#: Seconds by which a worker's clock may be ahead of the server's.
-_CLOCK_SKEW = 3600.0
+logger = logging.getLogger(__name__)
 
 #: Longest wait, in seconds, for a token; what a stock client's message may wait at an idle worker.
 IDLE_WAIT = 0.25
 
 #: Shortest one, before the next turn of a rate limit (see ``line_scripts``).
 _SHORTEST_WAIT = 0.01
-
-#: In the ``delivery_info`` of what is delivered: the queue it was taken from, and whether its turn has been counted.
-CLAIMED_FROM, IN_TURN = "claimed_from", "in_turn"
 
 
 class ClaimingChannelMixin(QueueListsMixin):
@@ -60,6 +54,7 @@ class ClaimingChannelMixin(QueueListsMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ahead = Ahead(self.connection)
+        self.bundler: Bundler | None = None  # the consumer's
 
     def close(self) -> None:
         """Give back what has been claimed, and let go of the loop."""
@@ -104,7 +99,7 @@ class ClaimingChannelMixin(QueueListsMixin):
             give_back_ahead(self)
         while self.qos.can_consume() and (claimed := self.ahead.next()):
             if claimed.queue in self.active_queues:
-                self._deliver_claimed(claimed)
+                deliver(self, claimed)
                 self.ahead.nudge()
             else:  # the worker was told to leave it meanwhile
                 self.qos.restore_by_tag(claimed.tag)
@@ -188,7 +183,10 @@ class ClaimingChannelMixin(QueueListsMixin):
         self._is_unanswered = False
         self._in_poll = None
         self._queue_cycle.rotate(first.queue)
-        self._deliver_claimed(first)
+        if self.bundler is not None and self.bundler.is_free:
+            deliver_together(self, self.bundler, first)
+        else:
+            deliver(self, first)
         return True
 
     def _keep_claim_acks(self) -> None:
@@ -198,37 +196,6 @@ class ClaimingChannelMixin(QueueListsMixin):
     def _tag_of(self, place: int) -> str:
         """Of a message of this claim, from 0."""
         return f"{self._claim_tag}.{place}" if place else self._claim_tag
-
-    def _deliver_claimed(self, claimed: Claimed) -> None:
-        """Hand a message to its consumer under the tag of its claim, which no other delivery of it has."""
-        tag, message, queue, fence, in_turn, permitted_until = claimed
-        try:
-            payload = loads(bytes_to_str(message))
-            payload["properties"]["delivery_tag"] = tag
-            check_envelope(payload)
-            payload["headers"][FENCE_HEADER] = fence
-            payload["properties"][PERMITTED_UNTIL] = permitted_until
-            payload["properties"]["delivery_info"] |= {CLAIMED_FROM: queue, IN_TURN: in_turn}
-            # By this host's clock, to ask the server only about what may be early; its clock decides.
-            is_early = bool(due_at(payload["headers"]) > time.time() - _CLOCK_SKEW and payload["headers"].get("id"))
-        except Exception as error:
-            # One unreadable message must not stop the worker, whatever is wrong with it.
-            logger.exception("A message of queue %s cannot be read; it is parked among the dead letters", queue)
-            park_unreadable(self, tag, message.decode(errors="replace"), queue, f"unreadable: {error!r}")
-            return
-        if queue in self._no_ack_queues:  # nobody will acknowledge it, so its lease would give it back
-            self.run_script(ACK, self.lease_keys, [tag, ""])
-        if not (is_early and self._delay_claimed(tag, message, queue, payload)):
-            self.connection._deliver(payload, queue)
-
-    def _delay_claimed(self, tag: str, message: bytes, queue: str, payload: dict[str, Any]) -> bool:
-        """A stock client queued a message for later: it waits in Redis, not in a worker's memory.
-
-        Returns: False when it is due by the server's clock.
-        """
-        keys = [*self.lease_keys, self.list_for(queue, payload)]
-        headers = payload["headers"]
-        return bool(self.run_script(DELAY, keys, [tag, queue, headers["id"], message, due_at(headers)]))
 
     def restore(self, tag: str, held: str, *, score: str = "") -> bool:
         """Put a leased message back at the head of its queues. Returns: False when somebody else was first."""

@@ -12,6 +12,7 @@ from typing import Any
 from celery.exceptions import InvalidTaskError
 from celery.worker.consumer import Consumer
 
+from libs.flask_celery.bundles.bundler import Bundler
 from libs.flask_celery.claiming import ClaimingChannelMixin
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_invalid, quarantine
@@ -49,6 +50,10 @@ class BriefDrains:
 class JobConsumer(Consumer):  # type: ignore[misc]
     """Named in the setting ``worker_consumer``. On other brokers than Redis it does as Celery does."""
 
+    def __init__(self, on_task_request: Callable[[Any], object], *args: Any, **kwargs: Any) -> None:
+        super().__init__(on_task_request, *args, **kwargs)
+        self.on_task_request = self._bundler = Bundler(self, on_task_request)
+
     def loop_args(self) -> tuple[Any, ...]:
         """What ``synloop`` or ``asynloop`` is called with."""
         consumer, connection, *others = super().loop_args()
@@ -72,6 +77,9 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         """Celery's, after a look at the message: one it cannot read would end this worker, and then the next."""
         receive = super().create_task_handler(*args, **kwargs)
         self._set_paces()
+        channel = getattr(self.task_consumer, "channel", None)
+        if isinstance(channel, ClaimingChannelMixin):
+            channel.bundler = self._bundler
 
         def receive_if_readable(message: Any) -> None:
             try:

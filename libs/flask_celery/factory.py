@@ -14,6 +14,7 @@ from kombu.utils import cached_property as guarded_property
 from libs.flask_celery import rabbitmq, transport
 from libs.flask_celery.amqp import JobAMQP
 from libs.flask_celery.awaiting import OnDemandResult
+from libs.flask_celery.bundles.bundler import BundleTokens
 from libs.flask_celery.celery_config import CelerySettings, Role, celery_config
 from libs.flask_celery.context import connect_signals, dispose_after_fork
 from libs.flask_celery.deadline_keeper import DeadlineKeeper
@@ -111,6 +112,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     if settings.role is Role.WORKER:
         celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, DeadlineKeeper, RedisCheck, Reconciler, Terminator}
         celery_app.steps["worker"] |= {SoftShutdown, FileSweeper, SignOfLife, WorkerSigns, AheadKeeper}
+        celery_app.steps["worker"].add(BundleTokens)
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

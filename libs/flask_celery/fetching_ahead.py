@@ -73,6 +73,11 @@ class Ahead:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
+    def put_back(self, claimed: Claimed) -> None:
+        """Keep it, as the next one."""
+        with self._lock:
+            self._waiting.appendleft(claimed)
+
     def take_all(self) -> list[Claimed]:
         """Take all out, the next one first."""
         with self._lock:

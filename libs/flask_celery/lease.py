@@ -13,6 +13,7 @@ from kombu.transport.redis import Channel
 from redis import Redis
 from redis.exceptions import RedisError
 
+from libs.flask_celery.bundles.open_bundles import open_bundles
 from libs.flask_celery.delivery_scripts import RENEW
 from libs.flask_celery.parking import release_quarantined
 from libs.flask_celery.server_script import run_script
@@ -28,8 +29,8 @@ _TAGS_PER_CALL = 1_000
 
 
 def running_tags() -> set[str]:
-    """Delivery tags of what this worker runs right now, over whatever channel it came."""
-    return {request.message.delivery_tag for request in tuple(state.active_requests)}
+    """Delivery tags of what this worker's pool runs right now, over whatever channel it came."""
+    return {request.message.delivery_tag for request in tuple(state.active_requests)} | open_bundles.tags()
 
 
 class LeaseKeeper(RedisStep, ThreadStep):

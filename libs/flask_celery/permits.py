@@ -13,7 +13,7 @@ asks. A job that has started by one says so with the next thing that is stored o
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,18 @@ def is_permitted(request: Any) -> bool:
     """Whether this run may begin without asking."""
     if getattr(request, "active_job", None) is None:  # nobody would tell of it
         return False
-    until: float = (getattr(request, "properties", None) or {}).get(PERMITTED_UNTIL) or 0.0
+    return is_permitted_message(getattr(request, "properties", None) or {})
+
+
+def is_permitted_message(properties: Mapping[str, Any]) -> bool:
+    """Whether what was delivered with these, if somebody tells of it, may begin without asking."""
+    until: float = properties.get(PERMITTED_UNTIL) or 0.0
     return time.monotonic() < until
+
+
+#: After so many looks without a job, the thread that tells of them sleeps until there is one: while short jobs come
+#: one after the other, waking it for each would cost more than to look a hundred times a second.
+_QUIET_LOOKS = 20
 
 
 class UntoldStart:
@@ -109,8 +119,11 @@ class _Teller:
         self._waiting.pop(start, None)
 
     def _run(self) -> None:
+        quiet_looks = 0
         while True:
-            if not self._waiting:
+            quiet_looks = 0 if self._waiting else quiet_looks + 1
+            if quiet_looks >= _QUIET_LOOKS:
+                quiet_looks = 0
                 with self._changed:
                     self._is_idle = True
                     # Another look, for what came before anybody could know that this thread sleeps.

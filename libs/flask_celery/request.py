@@ -20,6 +20,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 from sqlalchemy.exc import DBAPIError
 
+from libs.flask_celery.bundles.bundle import Bundle
 from libs.flask_celery.completions import Completions
 from libs.flask_celery.context import fill_g
 from libs.flask_celery.deadlines import is_late
@@ -34,6 +35,7 @@ class JobRequest(Request):  # type: ignore[misc]
     """``ContextTask.Request``."""
 
     _is_committed = False
+    bundle: "Bundle | None" = None  # that the pool has it in
 
     @property
     def _apply_result(self) -> Any:
@@ -44,6 +46,16 @@ class JobRequest(Request):  # type: ignore[misc]
         """Celery sets it once the pool has the job, also where it has started by then."""
         self.__dict__["_apply_result"] = result
         reach(self.message, Stage.DISPATCHED)
+
+    def run(self) -> tuple[Any, ...]:
+        """What the pool's process wants of it (``celery/app/trace.py``, ``fast_trace_task``)."""
+        return self._type, self.id, self._request_dict, self._body, self._content_type, self._content_encoding
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End its process, now or as it starts; in a bundle, once that is known to be no other job's."""
+        if self.bundle is not None and not self.time_start:
+            self.bundle.break_up()
+        super().terminate(pool, signal)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """The pool starts the job. Raises: NotStarted, in a thread or greenlet of the pool, when it must not."""

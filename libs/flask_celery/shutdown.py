@@ -30,6 +30,7 @@ from celery import bootsteps, platforms, signals
 from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state
 
+from libs.flask_celery.bundles.open_bundles import open_bundles
 from libs.flask_celery.cutting_short import cut_short
 from libs.flask_celery.fetching_ahead import give_back_ahead
 from libs.flask_celery.giving_back import give_back_waiting
@@ -149,6 +150,7 @@ def _give_back_waiting(worker: Any, closed_by: float) -> None:
         return
     try:
         give_back_ahead(channel)
+        open_bundles.break_up()
         if not closed and not asks:
             return
         give_back_waiting(channel, closed=closed, dispatched_may_wait=asks)

@@ -1,6 +1,7 @@
 """Storing a state that a job has come to, from within its run or from outside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -17,10 +18,13 @@ from libs.flask_celery.permits import UntoldStart, is_permitted, watch
 from libs.flask_celery.record_fields import KEPT_FIELDS, fields_of_caller
 from libs.flask_celery.record_scripts import STORE, STORED
 from libs.flask_celery.result_limits import FIELDS_LIMIT, RESULT_LIMIT
+from libs.flask_celery.stored_together import End, StoredTogether, may_wait
 
 
 class StateStoreMixin(LedgerMixin):
     """The part of our backends that writes records of jobs that run."""
+
+    _ends: StoredTogether | None = None
 
     def store_state(
         self,
@@ -90,6 +94,10 @@ class StateStoreMixin(LedgerMixin):
             *(publication, fence, timed(state, meta, request, now), *told),
             *_told_of_start(begun, meta, request),
         ]
+        if begun is not None and self._ends is not None and may_wait(state, request):
+            self._ends.add(task_id, arguments)
+            request.reported = True
+            return True
         outcome, cancel, before, due = self._run_store(task_id, arguments, retry_policy)
         if request is not None:
             request.reported = True
@@ -101,12 +109,36 @@ class StateStoreMixin(LedgerMixin):
         self.submit_then(due)
         return bool(outcome == STORED)
 
+    @contextmanager
+    def ends_together(self) -> Iterator[None]:
+        """In this block, which is the process's only one, ends of short jobs may be stored a little later.
+
+        Raises: as ``store_state``, when one could not be stored by its end.
+        """
+        self._ends = ends = StoredTogether(self._store_together)
+        try:
+            yield
+        finally:
+            ends.store()
+            self._ends = None
+
+    def _store_together(self, ends: Sequence[End]) -> None:
+        answers = self._calls.run_script_often(
+            STORE, [(self._keys_of(task_id), [*arguments, self.keys.prefix]) for task_id, arguments in ends]
+        )
+        for (task_id, arguments), answer in zip(ends, answers, strict=True):
+            if isinstance(answer, Exception):
+                answer = self._run_store(task_id, list(arguments), {})  # noqa: PLW2901
+            self.submit_then(answer[3])
+
+    def _keys_of(self, task_id: str) -> list[str]:
+        return [self.keys.meta(task_id), self.keys.ledger(task_id)]
+
     def _run_store(self, task_id: str, arguments: list[Any], retry_policy: Mapping[str, Any]) -> Any:
         """Over a connection without a client at first; once that has failed, as often as Celery's settings say."""
         if not getattr(self.app, "serves_clients", False):
-            keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
             try:
-                return self._calls.run_script(STORE, keys, [*arguments, self.keys.prefix])
+                return self._calls.run_script(STORE, self._keys_of(task_id), [*arguments, self.keys.prefix])
             except self.connection_errors:
                 if retry_policy.get("max_retries") == 0:
                     raise

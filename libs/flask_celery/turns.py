@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from libs.flask_celery.acceptance import FIRST_HEADER
-from libs.flask_celery.claiming import CLAIMED_FROM, IN_TURN
+from libs.flask_celery.delivering import CLAIMED_FROM, IN_TURN
 from libs.flask_celery.gated_client import impatient_client
 from libs.flask_celery.line_scripts import BEGIN, SET_PACES, TAKE_TURN
 from libs.flask_celery.parking import settle

@@ -6,11 +6,13 @@ Loaded into real workers with Celery's ``-I tests.delivery.counted_jobs``.
 import os
 import signal
 import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from celery import Task, shared_task
+from celery.exceptions import Reject
 from flask import current_app
 from redis import Redis
 
@@ -155,4 +157,26 @@ def work_in_files(label: str, folder: str, *, wait: bool = False) -> str:
         file.write("started\n")
     while wait and not (Path(folder) / "go").exists():
         time.sleep(0.02)
+    return label
+
+
+@shared_task(name="test.kill_its_process", max_retries=1)
+def kill_its_process(label: str) -> None:
+    mark(STARTS, label)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(name="test.end_oddly", bind=True, max_retries=1)
+def end_oddly(self: Task, label: str, how: str) -> str:
+    """Fail, be rejected, ask for another run, or end the process."""
+    mark(STARTS, label)
+    match how:
+        case "error":
+            raise ValueError(label)
+        case "reject":
+            raise Reject(label, requeue=False)
+        case "retry" if self.request.retries == 0:
+            raise self.retry(countdown=0)
+        case "exit" if self.request.retries == 0:
+            sys.exit(3)
     return label

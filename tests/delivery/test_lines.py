@@ -12,7 +12,8 @@ from kombu.utils.json import loads
 from redis import Redis
 
 from libs.flask_celery import read_figures
-from libs.flask_celery.claiming import CLAIMED_FROM, IN_TURN, ClaimingChannelMixin
+from libs.flask_celery.claiming import ClaimingChannelMixin
+from libs.flask_celery.delivering import CLAIMED_FROM, IN_TURN
 from libs.flask_celery.delivery_scripts import CLAIM
 from libs.flask_celery.line_scripts import BEGIN
 from libs.flask_celery.rate_limits import Pace

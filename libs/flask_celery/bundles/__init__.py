@@ -1,0 +1,1 @@
+"""Short jobs that go to a pool's process together."""
