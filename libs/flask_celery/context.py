@@ -17,7 +17,7 @@ from flask.globals import app_ctx
 
 from libs.flask_celery.current_job import ActiveJob
 from libs.flask_celery.database import dispose_engines
-from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.permits import tell_start
 from libs.flask_celery.tracing import begin_run, end_run
 
@@ -87,13 +87,14 @@ def _pop_what_the_job_left_open(task_id: str, context: AppContext) -> None:
 
 def fill_g(request: Any) -> None:
     """The submitter's facts, under the names the HTTP side uses for its own caller."""
-    facts = SubmissionFacts.of_header(getattr(request, HEADER, None))
-    g.principal = facts.owner if facts else ""
-    g.request_id = facts.request_id if facts else None
-    g.locale = facts.locale if facts else None
-    g.traceparent = facts.traceparent if facts else None
-    g.deadline = _time_of(facts.deadline if facts else None)
-    g.due_at = _time_of(facts.due_at if facts else None)
+    facts = SubmissionFacts.of_request(request)
+    known: Any = g._get_current_object()  # each look at the proxy finds it anew
+    known.principal = facts.owner if facts else ""
+    known.request_id = facts.request_id if facts else None
+    known.locale = facts.locale if facts else None
+    known.traceparent = facts.traceparent if facts else None
+    known.deadline = _time_of(facts.deadline if facts else None)
+    known.due_at = _time_of(facts.due_at if facts else None)
 
 
 def _time_of(milliseconds: int | None) -> datetime | None:

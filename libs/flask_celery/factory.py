@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +63,10 @@ class FlaskCelery(RedBeatPlace, Celery):  # type: ignore[misc]
         """Subscribes to nothing before somebody waits."""
         result: type[AsyncResult] = self.subclass_with_self(OnDemandResult)
         return result
+
+    def now(self) -> datetime:
+        """As Celery's, which goes by way of UTC and looks whether the hour is one that comes twice."""
+        return datetime.now(self.timezone)
 
     @property
     def tasks(self) -> Any:

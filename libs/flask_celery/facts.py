@@ -69,6 +69,15 @@ class SubmissionFacts:
             due_at=due_at if isinstance(due_at := header.get("due_at"), int) else None,
         )
 
+    @classmethod
+    def of_request(cls, request: Any) -> "SubmissionFacts | None":
+        """Those of a job's run, read once."""
+        try:
+            kept: SubmissionFacts | None = request.__dict__["submission_facts"]
+        except KeyError:
+            kept = request.submission_facts = cls.of_header(getattr(request, HEADER, None))
+        return kept
+
     def to_header(self) -> dict[str, Any]:
         """As JSON, without what is not known."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name))}

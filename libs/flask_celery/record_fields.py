@@ -6,7 +6,7 @@ from typing import Any
 from kombu.serialization import dumps as serialized
 
 from libs.flask_celery.delays import due_at
-from libs.flask_celery.facts import HEADER, SubmissionFacts
+from libs.flask_celery.facts import SubmissionFacts
 from libs.flask_celery.message_copy import compact
 from libs.flask_celery.states import JobState
 
@@ -69,7 +69,7 @@ def fields_of_caller() -> dict[str, Any]:
 
 def fields_of_request(request: Any) -> dict[str, Any]:
     """Of a job that runs, from its message and from what it has said."""
-    facts = SubmissionFacts.of_header(getattr(request, HEADER, None))
+    facts = SubmissionFacts.of_request(request)
     delivery = getattr(request, "delivery_info", None) or {}
     job = getattr(request, "active_job", None)
     fields: dict[str, Any] = {

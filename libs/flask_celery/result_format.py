@@ -27,10 +27,12 @@ _MISSING: Any = object()
 class ResultFormatMixin(RedisBackend):  # type: ignore[misc]
     """What our backends write and read otherwise than Celery's."""
 
-    def _get_result_meta(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        meta: dict[str, Any] = super()._get_result_meta(*args, **kwargs)
-        if isinstance(meta["date_done"], str):
-            meta["date_done"] = _time_of(meta["date_done"]).astimezone(UTC).isoformat()
+    def _get_result_meta(
+        self, result: Any, state: str, traceback: Any, request: Any, format_date: bool = True, encode: bool = False
+    ) -> dict[str, Any]:
+        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, False, encode)
+        if meta["date_done"] is not None and format_date:
+            meta["date_done"] = meta["date_done"].astimezone(UTC).isoformat()
         return meta
 
     def meta_from_decoded(self, meta: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class RunLog:
     def __init__(self, backend: "JobBackendMixin", request: Any) -> None:
         self._backend = backend
         self._request = request
-        self._name = uuid4().hex[:12]
+        self._name = ""  # made when there is something to send
         self._lines: deque[str] = deque()
         self._bytes = 0
         self._said = 0  # lines before those that are here
@@ -68,6 +68,8 @@ class RunLog:
 
     def _send(self, before: int, lines: tuple[str, ...], *, has_ended: bool, **patience: Any) -> None:
         request = self._request
+
+        self._name = self._name or uuid4().hex[:12]
 
         def send() -> bytes:
             try:
