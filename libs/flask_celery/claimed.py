@@ -30,18 +30,10 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
         self.task_ids: dict[str, str] = {}
 
     def can_consume(self) -> bool:
-        """Whether there is a place for another one, or for short ones that may wait for theirs."""
-        return self.has_place() or self.has_place_for_short()
-
-    def has_place(self) -> bool:
-        """Whether there is one for whatever comes. What the pool has in a bundle takes up one."""
+        """Whether there is a place for another one. What the pool has in a bundle takes up one."""
         bundler, most = self.channel.bundler, self.prefetch_count
         extra = bundler.beyond_calls(self.channel) if bundler else 0
         return not most or len(self._delivered) - len(self._dirty) - extra < most
-
-    def has_place_for_short(self) -> bool:
-        """Whether the pool is about to be ready for a bundle."""
-        return self.channel.bundler is not None and self.channel.bundler.wants_next(self.channel)
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember the message here only."""
@@ -56,10 +48,9 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
         unsent_acks.add({delivery_tag: self.task_ids.get(delivery_tag, "")})
         self.settle(delivery_tag)
         if not self.channel.is_about_to_claim():
-            self.send_acks()
+            self._send_acks()
 
-    def send_acks(self) -> None:
-        """Send those that wait, or keep them until the connection is back."""
+    def _send_acks(self) -> None:
         try:
             send_acks(self.channel)
         except self.channel.connection_errors:
@@ -90,7 +81,7 @@ class ClaimedMessages(kombu_redis.QoS):  # type: ignore[misc]
                 self.restore_by_tag(tag)
         self._delivered.clear()
         give_back_ahead(self.channel)
-        self.send_acks()
+        self._send_acks()
         return []
 
     def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:

@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from libs.flask_celery.claimed import ClaimedMessages
 from libs.flask_celery.delivering import deliver, deliver_together
-from libs.flask_celery.delivery_scripts import CLAIM, CLAIM_SHORT, RESTORE
+from libs.flask_celery.delivery_scripts import CLAIM, RESTORE
 from libs.flask_celery.fetching_ahead import MOST, TOGETHER, Ahead, Claimed, give_back_ahead
 from libs.flask_celery.giving_back import is_stopping
 from libs.flask_celery.parking import park_unreadable
@@ -48,7 +48,6 @@ class ClaimingChannelMixin(QueueListsMixin):
     QoS: ClassVar[type] = ClaimedMessages
     _waits_for_token = False
     _claim_tag = ""
-    _claim_script = CLAIM
     _is_unanswered = False  # a claim whose messages, if there are any, this channel does not know
     _claim_acks: Mapping[str, str] = MappingProxyType({})  # task ids by tag, that the claim under way acknowledges
 
@@ -85,8 +84,7 @@ class ClaimingChannelMixin(QueueListsMixin):
 
     def is_about_to_claim(self) -> bool:
         """Whether a claim follows as soon as there is a place for a message, which can carry acknowledgements."""
-        is_waiting = self._in_poll and self._waits_for_token
-        return bool(self.active_queues) and not (is_waiting or self._closing or is_stopping())
+        return bool(self.active_queues) and not (self._in_poll or self._closing or is_stopping())
 
     # Consuming: kombu's poller calls _brpop_start to send a command and _brpop_read when its reply has come.
 
@@ -99,33 +97,24 @@ class ClaimingChannelMixin(QueueListsMixin):
     def _brpop_start(self, timeout: float | None = None) -> None:
         if is_stopping():
             give_back_ahead(self)
-        self._deliver_ahead()
-        queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues:
-            return
-        if self.qos.has_place():
-            self._in_poll = self.client.connection
-            self._claim(queues)
-        elif self.bundler is not None and self.qos.has_place_for_short():
-            self.bundler.asks_for_next(self)
-            self._in_poll = self.client.connection
-            self._claim(queues, CLAIM_SHORT)
-
-    def _deliver_ahead(self) -> None:
-        while self.qos.has_place() and (claimed := self.ahead.next()):
+        while self.qos.can_consume() and (claimed := self.ahead.next()):
             if claimed.queue in self.active_queues:
                 deliver(self, claimed)
                 self.ahead.nudge()
             else:  # the worker was told to leave it meanwhile
                 self.qos.restore_by_tag(claimed.tag)
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues or not self.qos.can_consume():
+            return
+        self._in_poll = self.client.connection
+        self._claim(queues)
 
-    def _claim(self, queues: list[str], script: str = CLAIM, *, whole_script: bool = False) -> None:
-        self._claim_script = script
+    def _claim(self, queues: list[str], *, whole_script: bool = False) -> None:
         self._claimed_queues = [queue for _ in self.priority_steps for queue in queues]
         self._claim_tag = str(uuid4())
         lists = [self.prefixed(self._q_for_pri(queue, step)) for step in self.priority_steps for queue in queues]
         keys = [*self.lease_keys, *lists]
-        command = ("EVAL", script) if whole_script else ("EVALSHA", script_sha(script))
+        command = ("EVAL", CLAIM) if whole_script else ("EVALSHA", script_sha(CLAIM))
         self._waits_for_token = False
         self._is_unanswered = True
         self._brpop_sent_at = time.monotonic()
@@ -155,7 +144,11 @@ class ClaimingChannelMixin(QueueListsMixin):
         try:
             reply = connection.read_response()
         except NoScriptError:
-            self._claim(list(dict.fromkeys(self._claimed_queues)), self._claim_script, whole_script=True)
+            if self._closing:  # nobody would read the answer
+                self._in_poll = None
+                self._keep_claim_acks()
+                raise Empty from None
+            self._claim(list(dict.fromkeys(self._claimed_queues)), whole_script=True)
             raise Empty from None
         except self.connection_errors:
             self._in_poll = None
@@ -179,21 +172,10 @@ class ClaimingChannelMixin(QueueListsMixin):
             self._in_poll = None
             self._brpop_start()  # sends nothing when the worker was told to leave its last queue meanwhile
             raise Empty
-        if isinstance(reply, list):
-            self._take_in(reply)
-            return True
-        self._found_none(reply)
-        raise Empty
-
-    def _found_none(self, next_turn: int) -> None:
-        self._is_unanswered = False
-        if self._claim_script is CLAIM_SHORT:
-            self._in_poll = None
-        else:
-            self._wait_for_token(next_turn)
-            self.qos.send_acks()  # of jobs that have ended since it was sent
-
-    def _take_in(self, reply: list[Any]) -> None:
+        if not isinstance(reply, list):
+            self._is_unanswered = False
+            self._wait_for_token(reply)
+            raise Empty
         first, *others = [
             Claimed(
                 *(self._tag_of(at), message, self._claimed_queues[place - 1], int(fence), bool(in_turn)),
@@ -208,8 +190,8 @@ class ClaimingChannelMixin(QueueListsMixin):
         if self.bundler is not None and self.bundler.is_free:
             deliver_together(self, self.bundler, first)
         else:
-            self.ahead.put_back(first)
-        self._deliver_ahead()
+            deliver(self, first)
+        return True
 
     def _keep_claim_acks(self) -> None:
         unsent_acks.add(self._claim_acks)

@@ -55,7 +55,7 @@ def deliver(channel: "ClaimingChannelMixin", claimed: "Claimed") -> None:
 
 
 def deliver_together(channel: "ClaimingChannelMixin", bundler: "Bundler", first: "Claimed") -> None:
-    """The same, along with those fetched ahead that the pool may be given in one call, as far as it may be."""
+    """The same, along with those fetched ahead that the pool may be given in one call."""
     claimed: Claimed | None = first
     with bundler.together():
         while claimed:
@@ -65,7 +65,9 @@ def deliver_together(channel: "ClaimingChannelMixin", bundler: "Bundler", first:
             if payload is not None:
                 _hand_on(channel, claimed, payload)
             claimed = channel.ahead.next()
-    if claimed:
+    if claimed is first:
+        deliver(channel, first)
+    elif claimed:
         channel.ahead.put_back(claimed)
 
 

@@ -18,7 +18,7 @@ from libs.flask_celery.place_scripts import PLACES
 #: '', and for each task whose jobs are short its name and how long they are (ms).
 #: Returns {{the list's place (from 1), message, number, 1 when it was its turn, 1 when its start is permitted}, …},
 #: or the milliseconds to the next turn of one of the lists, 0 when nothing waits for one.
-_CLAIM = (
+CLAIM = (
     LINES
     + STARTING
     + """
@@ -70,10 +70,6 @@ end
 
 local limits, soonest = limits_by_list(), math.huge
 for place = 3, #KEYS do
-  if only_short then
-    local next_one = redis.call('LINDEX', KEYS[place], -1)
-    if limits[KEYS[place]] or (next_one and not length_of(next_one)) then return -1 end
-  end
   local message, next_turn = take_in_turn(KEYS[place], limits[KEYS[place]])
   local in_turn = message and 1 or 0
   soonest = math.min(soonest, next_turn)
@@ -105,16 +101,9 @@ for place = 3, #KEYS do
     return claims
   end
 end
-if only_short then return -1 end
 return soonest == math.huge and 0 or math.ceil(soonest / 1000)
 """
 )
-
-CLAIM = "local only_short = false\n" + _CLAIM
-
-#: The same for a worker that has no place for a long one: takes what is short, or nothing at all when what comes next
-#: is not, or its list has jobs that wait for their turn. Returns -1 then.
-CLAIM_SHORT = "local only_short = true\n" + _CLAIM
 
 #: Ends leases. KEYS: 1 unacked_index, 2 unacked. ARGV: for each its tag and task id or ''.
 ACK = (

@@ -98,6 +98,8 @@ class StateStoreMixin(LedgerMixin):
             self._ends.add(task_id, arguments)
             request.reported = True
             return True
+        if self._ends is not None:
+            self._ends.store()  # what has ended does not wait for what goes on
         outcome, cancel, before, due = self._run_store(task_id, arguments, retry_policy)
         if request is not None:
             request.reported = True

@@ -17,7 +17,6 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import TaskRevokedError
 
 from libs.flask_celery.bundles.members import accept, give_back, places_of_final
-from libs.flask_celery.bundles.open_bundles import open_bundles
 from libs.flask_celery.bundles.running import RAISED, End, run_bundle
 from libs.flask_celery.bundles.tokens import Tokens
 from libs.flask_celery.giving_back import Stage, is_given_back, reach
@@ -66,8 +65,7 @@ class Bundle:
         self._pool: Any = None
         self._call: Any = None  # the pool's
         self._accepted: tuple[int, float] | None = None  # by which process, and when
-        self.is_broken = False
-        self.has_next = False  # another one was asked for, which waits until this one has ended
+        self._is_broken = False
         self._alone: Any = None  # the request that the call stands for since it was broken up
 
     @property
@@ -78,8 +76,8 @@ class Bundle:
 
     @property
     def beyond_call(self) -> int:
-        """How many messages it holds beyond the one of its call, if it has that yet."""
-        return max(0, len(self._open) - (self._call is not None))
+        """How many messages it holds beyond the one that a call may."""
+        return max(0, len(self._open) - 1)
 
     def tags(self) -> set[str]:
         """Delivery tags of what it holds, unless the pool has forgotten about it."""
@@ -118,21 +116,17 @@ class Bundle:
     def break_up(self) -> None:
         """Take back what has not begun, now."""
         with self._lock:
-            if self.is_broken or (self._call is not None and self._call.ready()):
+            if self._is_broken or (self._call is not None and self._call.ready()):
                 return
-            self.is_broken = True
+            self._is_broken = True
             waiting = list(self._open) if self._call is None else self.tokens.take_rest()
             for place in reversed(waiting):
                 give_back(self._open.pop(place))
             self._stand_alone()
-        # What waits for this one to end would wait for the long job.
-        for other in open_bundles:
-            if other._call is None:
-                other.break_up()
 
     def _look(self) -> None:
         with self._lock:
-            if self._call.ready() or self.is_broken:
+            if self._call.ready() or self._is_broken:
                 return
             if self._call._job not in self._call._cache:  # the pool was emptied as the connection was lost
                 self.break_up()
@@ -171,7 +165,7 @@ class Bundle:
     def _on_accepted(self, pid: int, time_accepted: float) -> None:
         with self._lock:
             self._accepted = pid, time_accepted
-            if self.is_broken:
+            if self._is_broken:
                 self._stand_alone()
 
     def _on_timeout(self, soft: bool, timeout: float) -> None:

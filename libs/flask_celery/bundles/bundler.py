@@ -71,16 +71,6 @@ class Bundler:
         """Whether there can be one more bundle."""
         return bool(self._tokens) and self._consumer.app.use_fast_trace_task
 
-    def wants_next(self, channel: Any) -> bool:
-        """Whether bundles are all that runs, and none of them has another one behind it yet."""
-        bundles = [bundle for bundle in open_bundles if bundle.channel is channel]
-        return bool(bundles) and self.is_free and not any(bundle.has_next or bundle.is_broken for bundle in bundles)
-
-    def asks_for_next(self, channel: Any) -> None:
-        """It is being claimed; if there is nothing short, that is it until a bundle has ended."""
-        for bundle in open_bundles:
-            bundle.has_next = bundle.has_next or bundle.channel is channel
-
     def beyond_calls(self, channel: Any) -> int:
         """How many of a channel's messages are held beyond the one for each call of the pool."""
         return sum(bundle.beyond_call for bundle in open_bundles if bundle.channel is channel)
