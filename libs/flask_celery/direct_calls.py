@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from libs.flask_celery.round_trips import round_trip
 from libs.flask_celery.server_script import as_unavailable, script_sha
 
 
@@ -42,9 +43,9 @@ class DirectCalls:
         connection = self._connection()
         try:
             try:
-                answer = self._ask(connection, "EVALSHA", script_sha(script), len(keys), *keys, *arguments)
+                answer = round_trip(connection, "EVALSHA", script_sha(script), len(keys), *keys, *arguments)
             except NoScriptError:  # the server was restarted or its scripts were flushed
-                answer = self._ask(connection, "EVAL", script, len(keys), *keys, *arguments)
+                answer = round_trip(connection, "EVAL", script, len(keys), *keys, *arguments)
         except ResponseError as error:
             self._idle.append(connection)
             raise as_unavailable(error) from error
@@ -81,10 +82,6 @@ class DirectCalls:
         while self._idle:
             self._idle.pop().disconnect()
 
-    def _ask(self, connection: Any, *command: Any) -> Any:
-        connection.send_packed_command(packed(*command))
-        return connection.read_response()
-
     def _connection(self) -> Any:
         if self._pid != os.getpid():
             self._pid, self._idle = os.getpid(), []  # the other process's
@@ -102,15 +99,6 @@ def _answer(connection: Any) -> Any:
         return connection.read_response()
     except ResponseError as error:
         return error
-
-
-def packed(*command: Any) -> list[bytes]:
-    """The command as it goes over the wire, of texts, bytes and numbers.
-
-    redis-py's own way there (redis/connection.py, ``HiredisRespSerializer``) looks at the type of each argument once
-    more, which takes twice as long as the packing.
-    """
-    return [pack_command(command)]
 
 
 def _was_closed(connection: Any) -> bool:

@@ -38,6 +38,10 @@ class Gate:
         self._failures = 0  # in a row
         self._failed_at = 0.0
 
+    def has_room(self) -> bool:
+        """Whether nobody would have to stand in line who came now."""
+        return not self._places.empty()
+
     def place(self) -> "_Place":
         """To hold a place, in turn. What is raised in the block says whether the server is there.
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from libs.flask_celery.direct_calls import packed
 from libs.flask_celery.gate import Gate
+from libs.flask_celery.round_trips import round_trip
 
 #: Reads under way at a time; more are gathered into the next one.
 AT_ONCE = 4
@@ -38,6 +38,10 @@ class LeanReads:
 
         Raises: redis-py's errors, as its own client does when it does not try again.
         """
+        if self._gathering is None and self._gate.has_room():  # nobody is waited for, so nobody could join
+            with self._gate.place():
+                values = self._ask(keys)
+            return [values[key] for key in keys]
         with self._lock:
             read, leads = self._gathering, False
             if read is None or len(read.keys) >= MOST_KEYS:
@@ -79,8 +83,7 @@ class LeanReads:
         while True:
             connection, is_fresh = self._taken()
             try:
-                connection.send_packed_command(packed("MGET", *keys))
-                values = connection.read_response()
+                values = round_trip(connection, "MGET", *keys)
             except BaseException as error:
                 connection.disconnect()
                 self._pool.release(connection)

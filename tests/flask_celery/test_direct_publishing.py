@@ -221,15 +221,3 @@ def test_gevents_sockets_are_looked_into_without_waiting(what: bytes | None) -> 
             servers.close()
         connection = SimpleNamespace(_sock=SimpleNamespace(_sock=ours))
         assert direct_calls._was_closed(connection) is (what is not None)
-
-
-def test_commands_go_over_the_wire_as_redis_py_packs_them(redis_url: str) -> None:
-    command = ("EVALSHA", "0" * 40, 2, "a key", b"\x00\xff", "", "ключ \r\n", 0, -1, 1.5, 1795911228000, "x" * 9000)
-    with Redis.from_url(redis_url) as client:
-        connection = client.connection_pool.get_connection()
-        try:
-            expected = b"".join(connection.pack_command(*command))
-        finally:
-            client.connection_pool.release(connection)
-
-    assert b"".join(direct_calls.packed(*command)) == expected
