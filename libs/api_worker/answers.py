@@ -54,18 +54,14 @@ class Answer(Response):  # type: ignore[misc]
 
     def process_headers(self, headers: Sequence[tuple[str, str]]) -> None:
         """As gunicorn's, which looks at each name and value for what it may not hold."""
-        if not all(isinstance(value, str) for _, value in headers) or not HEADER_VALUE_RE.fullmatch(
-            "".join([value for _, value in headers])
-        ):
-            super().process_headers(headers)  # it says what is wrong
+        values = [value for _, value in headers]
+        length = _place_of_length(tuple([name for name, _ in headers]))
+        if length is None or not {*map(type, values)} <= {str} or not HEADER_VALUE_RE.fullmatch("".join(values)):
+            super().process_headers(headers)  # it says what is wrong, or does what there is to do
             return
-        for name, value in headers:
-            if name == "Content-Length":
-                self.response_length = int(value)
-            elif not _is_ordinary(name):
-                super().process_headers([(name, value)])
-                continue
-            self.headers.append((name, value.strip(" \t")))
+        if length < len(values):
+            self.response_length = int(values[length])
+        self.headers += [(name, value.strip(" \t")) for name, value in headers]
 
     def _emit_body(self, data: bytes) -> None:
         framed = b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data
@@ -91,9 +87,15 @@ def _send(sock: Any, data: bytes) -> None:
 
 
 @lru_cache(maxsize=1_000)
-def _is_ordinary(name: str) -> bool:
-    """Names are the application's, so that there are few. gunicorn does something else with those that are not."""
-    return bool(TOKEN_RE.fullmatch(name)) and not util.is_hoppish(name) and name.lower() != "content-length"
+def _place_of_length(names: tuple[str, ...]) -> int | None:
+    """Where Content-Length is among these names, or their number; None when gunicorn has more to do with one of them.
+
+    Names are the application's, so that there are few rows of them.
+    """
+    lower = [name.lower() for name in names if isinstance(name, str) and TOKEN_RE.fullmatch(name)]
+    if len(lower) < len(names) or lower.count("content-length") > 1 or any(map(util.is_hoppish, names)):
+        return None
+    return lower.index("content-length") if "content-length" in lower else len(lower)
 
 
 @lru_cache(maxsize=2)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
-from gunicorn.http.wsgi import FileWrapper  # type: ignore[import-untyped]
+from gunicorn.http.wsgi import FileWrapper, Response  # type: ignore[import-untyped]
 
 from libs.api_worker.answers import Answer
 
@@ -55,3 +56,42 @@ def test_a_head_alone_goes_at_the_end(chunks: list[bytes], ends: Ends) -> None:
     answer.start_response("200 OK", [("Content-Length", "8")])
     answer.send_all(chunks, FileWrapper)
     assert ends.came() == [b"head"]
+
+
+PLAIN = ("X-Plain", "value")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [PLAIN, ("X-Padded", " \tvalue\t "), ("X-Empty", "")],
+        [PLAIN, ("content-LENGTH", " 5 "), PLAIN],
+        [("Content-Length", "5"), ("Content-Length", "6")],
+        [("Content-Length", "five")],
+        [PLAIN, ("Connection", "upgrade"), ("Upgrade", "websocket"), ("Keep-Alive", "5")],
+        [("transfer-Encoding", "chunked"), PLAIN],
+        [PLAIN, ("X Name", "value")],
+        [PLAIN, ("", "value")],
+        [PLAIN, (b"X-Bytes", "value")],
+        [PLAIN, ("X-Number", 5)],
+        [PLAIN, ("X-Line", "a\r\nX-Other: b")],
+        [PLAIN, ("X-Snowman", "\u2603")],
+        [PLAIN, ("X-Latin", "caf\xe9")],
+    ],
+    ids=str,
+)
+def test_headers_are_taken_and_refused_as_gunicorn_does(headers: list[Any], ends: Ends) -> None:
+    ours = ends.answer()
+    gunicorns = Response(ours.req, ours.sock, ours.cfg)
+
+    def outcome(answer: Response) -> Any:
+        try:
+            answer.start_response("200 OK", list(headers))
+        except Exception as error:
+            return type(error), str(error)
+        return answer.headers, answer.response_length, answer.upgrade, answer.chunked
+
+    for _ in range(2):  # which names are ordinary is remembered
+        assert outcome(ours) == outcome(gunicorns)
+        ours, gunicorns = ends.answer(), Response(ours.req, ours.sock, ours.cfg)
