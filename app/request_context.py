@@ -45,5 +45,5 @@ def _end(_: Request, facts: Any, response: Response) -> None:
     if request_id is not None:
         headers.add("X-Request-ID", request_id)
         label_language(facts, response)
-    if response.mimetype in ("application/json", "application/problem+json"):
-        headers.setdefault("Cache-Control", "no-store")
+    if "Cache-Control" not in headers and response.mimetype in ("application/json", "application/problem+json"):
+        headers.add("Cache-Control", "no-store")

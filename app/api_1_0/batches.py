@@ -127,9 +127,7 @@ class Batch(Resource):  # type: ignore[misc]
     )
     def get(self, principal: Principal, batch_id: str, query: dict[str, Any]) -> Response:
         """Its jobs by state, and a page of them."""
-        return poll_response(
-            held(lambda: represent_batch(principal, batch_id, query), query["wait"], request.if_none_match)
-        )
+        return poll_response(held(lambda: represent_batch(principal, batch_id, query), query["wait"]))
 
     @operation(_CANCEL)
     def delete(self, principal: Principal, batch_id: str, query: dict[str, Any]) -> Any:

@@ -23,11 +23,13 @@ class PlainResponse(Response):
 
     def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
         ready = Headers()
-        ready.add("Content-Type", "application/json")
-        ready.add("Content-Length", str(len(body)))
-        ready.add("Cache-Control", "no-store")
-        for name, value in headers:
-            ready.add(name, value)
+        # As ``Headers.add`` leaves them, which looks at each for line ends; so does whoever sends them.
+        ready._list = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *headers,
+        ]
         # As ``Response.__init__`` leaves it, once it has found out what its arguments may be.
         self.headers = ready
         self._status, self._status_code = _LINES[status], int(status)

@@ -47,17 +47,18 @@ def etag_of(body: bytes) -> str:
 
 
 def held(
-    read: Callable[[], Representation], seconds: float, known: ETags, *, first: Representation | None = None
+    read: Callable[[], Representation], seconds: float, *, first: Representation | None = None
 ) -> Representation:
     """What ``read()`` gives, as soon as it is worth an answer: at once, or within ``seconds``.
 
-    ``first`` is what it has given already, where it has. Worth it is what differs from what the client knows, when it
-    names that; else a job that has become final; in any case that all are. When too many wait already it is answered
-    at once.
+    ``first`` is what it has given already, where it has. Worth it is what differs from what the client knows, when a
+    poll names that; else a job that has become final; in any case that all are. When too many wait already it is
+    answered at once.
     Raises: what ``read`` does, and redis-py's connection errors.
     """
     if seconds <= 0:
         return read()
+    known = request.if_none_match if request.method in ("GET", "HEAD") else ETags()
     deadline = time.monotonic() + seconds
     hub: WatchHub = current_app.extensions["job_watch"]
     first = first or hub.read(read)
@@ -77,11 +78,13 @@ def held(
 def poll_response(representation: Representation, **headers: str) -> Response:
     """200, or 304 when the client has this very representation."""
     # What werkzeug's own way to each header takes adds up: this is asked for more often than anything else.
-    told = [("ETag", f'"{representation.etag}"'), *headers.items()]
+    etag = f'"{representation.etag}"'
+    told = [("ETag", etag), *headers.items()]
     if representation.unfinished:
         told.append(("Retry-After", str(representation.retry_after)))
+    known = request.environ.get("HTTP_IF_NONE_MATCH")
     # Weakly: a proxy that compresses makes a strong tag a weak one (RFC 9110, 13.1.2).
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(representation.etag):
+    if known is not None and (known == etag or request.if_none_match.contains_weak(representation.etag)):
         return Unchanged(told)
     return PlainResponse(representation.body, HTTPStatus.OK, told)
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, current_app
 from flask_restful import Resource
 from werkzeug.utils import get_content_type
 
@@ -49,7 +49,7 @@ class Result(Resource):  # type: ignore[misc]
     )
     def get(self, principal: Principal, task_id: str, query: dict[str, Any]) -> Response:
         """The state now, or with ``wait`` once it is another one."""
-        return poll_response(held(lambda: represent_own(principal, task_id), query["wait"], request.if_none_match))
+        return poll_response(held(lambda: represent_own(principal, task_id), query["wait"]))
 
 
 class ResultList(Resource):  # type: ignore[misc]
@@ -70,7 +70,7 @@ class ResultList(Resource):  # type: ignore[misc]
     def get(self, principal: Principal, query: dict[str, Any]) -> Response:
         """An entry for each id, in the order asked; a problem in the place of a job that is not there."""
         ids = query["task_id"]
-        return poll_response(held(lambda: represent_own_many(principal, ids), query["wait"], request.if_none_match))
+        return poll_response(held(lambda: represent_own_many(principal, ids), query["wait"]))
 
 
 class LatestResult(Resource):  # type: ignore[misc]

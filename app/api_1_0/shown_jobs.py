@@ -8,6 +8,7 @@ of the same record again, which takes longer than to fetch it.
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from libs.flask_celery import JobRecord
@@ -55,12 +56,12 @@ class ShownJobs:
 
     def find(self, task_id: str, payload: bytes, view: Hashable) -> ShownJob | None:
         """What was made in this view of this very record. Whose it is has to be looked at each time."""
-        with self._lock:
-            entry = self._entries.get(task_id)
-            if entry is None or entry.payload != payload:
-                return None
+        entry = self._entries.get(task_id)
+        if entry is None or entry.payload != payload:
+            return None
+        with suppress(KeyError):  # another thread may have let go of it meanwhile
             self._entries.move_to_end(task_id)
-            return entry.views.get(view)
+        return entry.views.get(view)
 
     def keep(self, task_id: str, payload: bytes, view: Hashable, shown: ShownJob) -> None:
         """``shown`` must say nothing that is not in ``payload``."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Request, Response, current_app, g, request
 from flask_restful import Resource
-from werkzeug.datastructures import ETags
 
 from app.api_1_0.accepted import accepted, where_it_is
 from app.api_1_0.idempotency import read_idempotency_key
@@ -112,7 +111,7 @@ def _ended_within(seconds: float, principal: Principal, task_id: str) -> Represe
         # Nothing is known of it but that it has been accepted; it is read once it is listened to.
         accepted_only = Representation(body=b"{}", unfinished=(task_id,), settled=0)
         read = partial(_shown, principal, task_id)
-        now = held(read, seconds, ETags(), first=accepted_only)
+        now = held(read, seconds, first=accepted_only)
     except (UnknownJobError, ExpiredJobError, *UNAVAILABLE):
         return None  # the job has been accepted, whatever became of it or of Redis meanwhile
     return None if now.unfinished else now
