@@ -52,7 +52,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
             return _broken()
         case "/left-alone":
             start_response("200 OK", [("Connection", "close")])
-            return [str(gc.get_freeze_count()).encode()]
+            return [f"{gc.get_freeze_count()} {gc.get_threshold()[0]}".encode()]
         case "/slow":
             start_response("200 OK", [("Content-Length", "2")])
             return _slow()
