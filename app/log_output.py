@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from flask import g, has_request_context
 
@@ -11,10 +11,21 @@ from app.access_log import LOGGER
 from libs.structured_logs import log_formatter, trace_of
 
 
+class WholeLines(logging.StreamHandler[TextIO]):
+    """For lines of which there is one for each request: without a lock, since gevent's takes as long as writing.
+
+    A line is one ``write``, which is one step for any thread or greenlet, and a flush may take others' lines along.
+    """
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name for it
+        """None, as ``logging.NullHandler`` has it."""
+        self.lock = None
+
+
 def set_up_logs(style: str) -> None:
     """For this process: ``json`` or ``text``. To be called by what serves, once."""
     formatter = log_formatter(style, _request)
-    requests, others = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    requests, others = WholeLines(sys.stdout), logging.StreamHandler(sys.stderr)
     for handler in (requests, others):
         handler.setFormatter(formatter)
     LOGGER.handlers[:] = [requests]
