@@ -8,7 +8,11 @@ from flask import Flask, Request, Response, g
 from flask import request as asked
 from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
-from flask.signals import request_tearing_down
+from flask.signals import (
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
 from werkzeug.routing import MapAdapter
 
 from app.known_routes import RememberingAdapter
@@ -42,6 +46,19 @@ class ServiceFlask(Flask):
     def at_end(self, ending: Ending) -> None:
         """As ``after_request``, the last one first, for what changes the response that there is."""
         self._endings.insert(0, ending)
+
+    def full_dispatch_request(self) -> Response:
+        """As Flask's, which tells of it even where nobody listens."""
+        if request_started.receivers or request_finished.receivers:
+            return super().full_dispatch_request()
+        self._got_first_request = True
+        try:
+            answer = self.preprocess_request()
+            if answer is None:
+                answer = self.dispatch_request()
+        except Exception as error:  # noqa: BLE001 - Flask's handler of every exception
+            answer = self.handle_user_exception(error)
+        return self.process_response(answer if isinstance(answer, Response) else self.make_response(answer))
 
     def preprocess_request(self) -> Any:
         """As Flask's, which goes through the blueprints' names to find nothing."""
