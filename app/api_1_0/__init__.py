@@ -1,8 +1,10 @@
 """Version 1.0 of the HTTP API: the blueprint and the one table of its routes."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response, request
 from flask_restful import Api, Resource
 
 from app.api_1_0.batches import Batch, BatchCancel, BatchList
@@ -11,7 +13,6 @@ from app.api_1_0.events import ResultEvents
 from app.api_1_0.files import File, FileContent, FileList
 from app.api_1_0.job_actions import JobCancel, JobRetry
 from app.api_1_0.jobs import Job, JobList
-from app.api_1_0.json_response import json_response
 from app.api_1_0.links import PREFIX
 from app.api_1_0.logs import JobLog
 from app.api_1_0.queues import QueueList, WorkerList
@@ -69,11 +70,28 @@ ROUTES: tuple[tuple[str, type[Resource]], ...] = (
 
 
 class JsonApi(Api):  # type: ignore[misc]
-    """Flask-RESTful without its error handling.
+    """Flask-RESTful without its error handling, and for resources whose methods answer with a finished response.
 
     Its own swallows the application's handlers outside of TESTING and repeats the client's input in a 500
     (flask_restful/__init__.py, ``error_router`` and ``handle_error``); here every error goes to ``app.errors``.
     """
+
+    def output(self, resource: Any) -> Callable[..., Response]:
+        """The view of a resource, one object for all requests. ``operation`` has made what its methods return.
+
+        Flask-RESTful's own, and Flask's below it, make an object for each request, and look what each part of an
+        answer may be.
+        """
+        one = resource.view_class()
+        methods = {name: getattr(one, name.lower()) for name in resource.methods}
+        methods.setdefault("HEAD", methods.get("GET"))
+
+        @wraps(resource)
+        def view(**path: Any) -> Response:
+            answer: Response = methods[request.method](**path)
+            return answer
+
+        return view
 
     def error_router(self, original_handler: Any, error: Exception) -> Any:
         """Let Flask handle it."""
@@ -96,5 +114,4 @@ def make_blueprint() -> Blueprint:
     api = JsonApi(blueprint)
     for path, resource in ROUTES:
         api.add_resource(resource, path)
-    api.representation("application/json")(json_response)
     return blueprint

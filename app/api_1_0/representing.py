@@ -86,8 +86,9 @@ def _missing(error: UnknownJobError | ExpiredJobError) -> dict[str, Any]:
 
 def _shown_job(principal: Principal, task_id: str, payload: bytes) -> ShownJob:
     """Raises: UnknownJobError for another owner's."""
+    facts = g._get_current_object()  # each use looks it up anew
     kept: ShownJobs = current_app.extensions["shown_jobs"]
-    view = (Scope.ADMIN in principal.scopes, g.get("locale"), g.get("zone"))
+    view = (Scope.ADMIN in principal.scopes, facts.get("locale"), facts.get("zone"))
     shown = kept.find(task_id, payload, view)
     if shown is not None:
         check_owner(principal, shown.record)
