@@ -134,7 +134,7 @@ def _credential(asked: Request, facts: Any, *, in_query: bool) -> str:
 
 
 def _by_key(key: str, scope: Scope, facts: Any) -> Principal:
-    extensions = current_app.extensions
+    extensions = current_app._get_current_object().extensions  # type: ignore[attr-defined]
     keys: KeyCache = extensions["api_keys"]
     limits: RateLimits = extensions["rate_limits"]
     known = keys.knows(key)
@@ -171,7 +171,7 @@ def principal_of_session(session_id: str) -> Principal | None:
 
 def _admitted(principal: Principal, scope: Scope, facts: Any, limits: RateLimits) -> Principal:
     facts.key_id = principal.key_id
-    limits.spend_caller(f"{principal.key_id}", submits=scope is Scope.SUBMIT)
+    limits.spend_caller(f"{principal.key_id}", facts, submits=scope is Scope.SUBMIT)
     if not principal.may(scope):
         raise _lacks(scope)
     return principal
@@ -199,7 +199,7 @@ def _by_token(token: str, scope: Scope, job: str | None) -> Principal:
             "This is not an access token of this service. Take the access_token that the submission answered, "
             "unchanged, or an API key."
         ) from error
-    _limits().spend_caller(f"job-{access.task_id}", submits=False)
+    _limits().spend_caller(f"job-{access.task_id}", g, submits=False)
     if job is None:
         raise _insufficient_scope(
             f"An access token opens its own job and nothing else. Use an API key with the scope {scope}.", scope

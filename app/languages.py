@@ -45,14 +45,14 @@ def negotiated(wanted: LanguageAccept) -> str:
 
 def translated(text: str) -> str:
     """A marked text in the request's language. From then on the answer says that it is in that language."""
-    answer_is_translated()
+    answer_is_translated(g)
     # Work that no request has asked for, such as a webhook, has None.
     return str(_translations(g.get("locale") or LANGUAGES[0]).gettext(text))
 
 
-def answer_is_translated() -> None:
-    """The answer has something in it that was translated, now or when it was made."""
-    g.has_translations = True
+def answer_is_translated(facts: Any) -> None:
+    """The answer has something in it that was translated, now or when it was made. ``facts``: the request's ``g``."""
+    facts.has_translations = True
 
 
 def label_language(facts: Any, response: Response) -> None:

@@ -88,7 +88,7 @@ class JsonApi(Api):  # type: ignore[misc]
 
         @wraps(resource)
         def view(**path: Any) -> Response:
-            answer: Response = methods[request.method](**path)
+            answer: Response = methods[request._get_current_object().method](**path)  # type: ignore[attr-defined]
             return answer
 
         return view

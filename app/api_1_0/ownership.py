@@ -61,5 +61,6 @@ def owner_asked_for(principal: Principal, query: Mapping[str, Any]) -> str | Non
 
 
 def _records() -> JobRecords:
-    records: JobRecords = current_app.extensions["celery"].backend.records
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # each use looks it up anew
+    records: JobRecords = app.extensions["celery"].backend.records
     return records

@@ -82,7 +82,7 @@ def poll_response(representation: Representation, **headers: str) -> Response:
     told = [("ETag", etag), *headers.items()]
     if representation.unfinished:
         told.append(("Retry-After", str(representation.retry_after)))
-    known = request.environ.get("HTTP_IF_NONE_MATCH")
+    known = request._get_current_object().environ.get("HTTP_IF_NONE_MATCH")  # type: ignore[attr-defined]
     # Weakly: a proxy that compresses makes a strong tag a weak one (RFC 9110, 13.1.2).
     if known is not None and (known == etag or request.if_none_match.contains_weak(representation.etag)):
         return Unchanged(told)

@@ -87,12 +87,12 @@ def _missing(error: UnknownJobError | ExpiredJobError) -> dict[str, Any]:
 def _shown_job(principal: Principal, task_id: str, payload: bytes) -> ShownJob:
     """Raises: UnknownJobError for another owner's."""
     facts = g._get_current_object()  # each use looks it up anew
-    kept: ShownJobs = current_app.extensions["shown_jobs"]
+    kept: ShownJobs = current_app._get_current_object().extensions["shown_jobs"]  # type: ignore[attr-defined]
     view = (Scope.ADMIN in principal.scopes, facts.get("locale"), facts.get("zone"))
     shown = kept.find(task_id, payload, view)
     if shown is not None:
         check_owner(principal, shown.record)
-        answer_is_translated()
+        answer_is_translated(facts)
         return shown
     records: JobRecords = current_app.extensions["celery"].backend.records
     record = records.read_alone(task_id, payload)

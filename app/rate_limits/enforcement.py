@@ -36,9 +36,9 @@ class RateLimits:
         self._address = RateLimit.parse("address", config.rate_limit_address)
         self._allowances = allowances
 
-    def spend_caller(self, caller: str, *, submits: bool) -> None:
-        """A request with a credential that works: ``caller`` names it."""
-        standings = g.setdefault("rate_standings", [])
+    def spend_caller(self, caller: str, facts: Any, *, submits: bool) -> None:
+        """A request with a credential that works: ``caller`` names it. ``facts`` is the request's ``g``."""
+        standings = facts.setdefault("rate_standings", [])
         if self._key is not None:
             self._spend(self._key, caller, standings)
         if self._submit is not None and submits:
