@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks at what runs. What runs at two of them has turned out not to be short.
 LOOK = 0.05
 
+#: Seconds between those at the call of one that runs alone, which the pool may forget about.
+LATER_LOOK = 1.0
+
 #: What the process that ran it says of the job that ran: it, and no other, has done this to its process.
 _OF_THE_RUN = (WorkerLostError, Terminated, TimeLimitExceeded, SystemExit, KeyboardInterrupt, MemoryError)
 
@@ -66,6 +69,7 @@ class Bundle:
         self._call: Any = None  # the pool's
         self._accepted: tuple[int, float] | None = None  # by which process, and when
         self._is_broken = False
+        self._is_over = False
         self._alone: Any = None  # the request that the call stands for since it was broken up
 
     @property
@@ -95,7 +99,6 @@ class Bundle:
                 self._hand_over(pool, members)
             if self._call is None:
                 self.break_up()
-                self._end()
                 raise TaskRevokedError
             self._look_due = self._loop.call_later(LOOK, self._look)
 
@@ -122,11 +125,13 @@ class Bundle:
             waiting = list(self._open) if self._call is None else self.tokens.take_rest()
             for place in reversed(waiting):
                 give_back(self._open.pop(place))
+            if self._call is None:
+                self._end()
             self._stand_alone()
 
     def _look(self) -> None:
         with self._lock:
-            if self._call.ready() or self._is_broken:
+            if self._call.ready():
                 return
             if self._call._job not in self._call._cache:  # the pool was emptied as the connection was lost
                 self.break_up()
@@ -135,9 +140,8 @@ class Bundle:
             left = self.tokens.left()
             if left == self._left and self._accepted:
                 self.break_up()
-            else:
-                self._left = left
-                self._look_due = self._loop.call_later(LOOK, self._look)
+            self._left = left
+            self._look_due = self._loop.call_later(LATER_LOOK if self._is_broken else LOOK, self._look)
 
     def _stand_alone(self) -> None:
         """The call is the running job's alone from here on."""
@@ -217,6 +221,9 @@ class Bundle:
             logger.exception("What became of job %s could not be acted upon", request.id)
 
     def _end(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
         self._open = {}
         if self._look_due is not None:
             self._look_due.cancel()
