@@ -87,7 +87,7 @@ def _pop_what_the_job_left_open(task_id: str, context: AppContext) -> None:
 
 def fill_g(request: Any) -> None:
     """The submitter's facts, under the names the HTTP side uses for its own caller."""
-    facts = SubmissionFacts.of_request(request)
+    facts = SubmissionFacts.of_request(request) if request is not None else None
     known: Any = g._get_current_object()  # each look at the proxy finds it anew
     known.principal = facts.owner if facts else ""
     known.request_id = facts.request_id if facts else None

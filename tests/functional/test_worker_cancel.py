@@ -61,10 +61,10 @@ def test_a_job_that_swallows_exceptions_stops_all_the_same(runs: JobRuns) -> Non
 
 
 def test_a_job_with_a_countdown_is_cancelled_at_once(runs: JobRuns) -> None:
-    job = runs.publish("tell", countdown=1)
+    job = runs.publish("tell", countdown=3)
 
     assert runs.celery.backend.records.cancel(job.id) is JobState.REVOKED
-    assert runs.run("answer", 1, countdown=1.5).result == 1  # its time has come and gone
+    assert runs.run("answer", 1, countdown=3.5).result == 1  # its time has come and gone
     assert runs.record(job.id).state is JobState.REVOKED
     assert runs.noted(job.id) == 0
 
