@@ -171,7 +171,10 @@ RAW: dict[str, tuple[bytes, tuple[bytes, ...]]] = {
 def test_garbage_on_the_socket_kills_nothing(name: str, api: httpx.Client, server: ApiServer) -> None:
     sent, statuses = RAW[name]
 
-    answer = talk(server, sent, hang_up=True)
+    answer = b""
+    for _ in range(3):
+        # The reset of a connection that the server has not read to its end may overtake its answer.
+        answer = answer or talk(server, sent, hang_up=True)
 
     assert answer.split(b" ")[1 if answer else 0][:3] in statuses, answer[:200]
     assert api.get("/healthz").status_code == 200
