@@ -77,8 +77,8 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         """Celery's, after a look at the message: one it cannot read would end this worker, and then the next."""
         receive = super().create_task_handler(*args, **kwargs)
         self._set_paces()
-        channel = getattr(self.task_consumer, "channel", None)
-        if isinstance(channel, ClaimingChannelMixin):
+        channel = self._claiming_channel()
+        if channel is not None:
             channel.bundler = self._bundler
 
         def receive_if_readable(message: Any) -> None:
@@ -101,9 +101,14 @@ class JobConsumer(Consumer):  # type: ignore[misc]
         super().reset_rate_limits()
         self._set_paces()
 
-    def _set_paces(self) -> None:
+    def _claiming_channel(self) -> ClaimingChannelMixin | None:
+        """The one that it consumes from; None while there is none, and with other brokers."""
         channel = getattr(getattr(self, "task_consumer", None), "channel", None)
-        if isinstance(channel, ClaimingChannelMixin):
+        return channel if isinstance(channel, ClaimingChannelMixin) else None
+
+    def _set_paces(self) -> None:
+        channel = self._claiming_channel()
+        if channel is not None:
             limited = not self.disable_rate_limits
             set_paces(
                 channel, {name: shared_pace(task) if limited else None for name, task in self.app.tasks.items()}

@@ -57,6 +57,7 @@ def deliver(channel: "ClaimingChannelMixin", claimed: "Claimed") -> None:
 def deliver_together(channel: "ClaimingChannelMixin", bundler: "Bundler", first: "Claimed") -> None:
     """The same, along with those fetched ahead that the pool may be given in one call."""
     claimed: Claimed | None = first
+    payload: dict[str, Any] | None = None
     with bundler.together():
         while claimed:
             payload = read_claimed(channel, claimed)
@@ -65,8 +66,8 @@ def deliver_together(channel: "ClaimingChannelMixin", bundler: "Bundler", first:
             if payload is not None:
                 _hand_on(channel, claimed, payload)
             claimed = channel.ahead.next()
-    if claimed is first:
-        deliver(channel, first)
+    if claimed is first and payload is not None:
+        _hand_on(channel, first, payload)
     elif claimed:
         channel.ahead.put_back(claimed)
 

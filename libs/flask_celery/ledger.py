@@ -43,8 +43,11 @@ class LedgerMixin(ResultFormatMixin):
 
     def run_record_script(self, script: str, task_id: str, arguments: Sequence[Any]) -> Any:
         """Run one of the scripts that take a job's record and ledger."""
-        keys = [self.keys.meta(task_id), self.keys.ledger(task_id)]
-        return run_script(self.client, script, keys, [*arguments, self.keys.prefix])
+        return run_script(self.client, script, self.record_keys(task_id), [*arguments, self.keys.prefix])
+
+    def record_keys(self, task_id: str) -> list[str]:
+        """What those scripts take as KEYS."""
+        return [self.keys.meta(task_id), self.keys.ledger(task_id)]
 
     def prepare_exception(self, exc: BaseException, serializer: str | None = None) -> Any:
         """As Celery's for JSON also where results are pickled: who reads it need not have the exception's class."""

@@ -126,21 +126,18 @@ class StateStoreMixin(LedgerMixin):
 
     def _store_together(self, ends: Sequence[End]) -> None:
         answers = self._calls.run_script_often(
-            STORE, [(self._keys_of(task_id), [*arguments, self.keys.prefix]) for task_id, arguments in ends]
+            STORE, [(self.record_keys(task_id), [*arguments, self.keys.prefix]) for task_id, arguments in ends]
         )
         for (task_id, arguments), answer in zip(ends, answers, strict=True):
             if isinstance(answer, Exception):
                 answer = self._run_store(task_id, list(arguments), {})  # noqa: PLW2901
             self.submit_then(answer[3])
 
-    def _keys_of(self, task_id: str) -> list[str]:
-        return [self.keys.meta(task_id), self.keys.ledger(task_id)]
-
     def _run_store(self, task_id: str, arguments: list[Any], retry_policy: Mapping[str, Any]) -> Any:
         """Over a connection without a client at first; once that has failed, as often as Celery's settings say."""
         if not getattr(self.app, "serves_clients", False):
             try:
-                return self._calls.run_script(STORE, self._keys_of(task_id), [*arguments, self.keys.prefix])
+                return self._calls.run_script(STORE, self.record_keys(task_id), [*arguments, self.keys.prefix])
             except self.connection_errors:
                 if retry_policy.get("max_retries") == 0:
                     raise

@@ -77,16 +77,18 @@ class Bundler:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is delivered in this block is handed over together at its end. It is of what :meth:`may_take`."""
+        """What is delivered in this block is handed over together at its end.
+
+        For when it :attr:`is_free`, and for what :meth:`may_take`.
+        """
         self._together = []
         try:
             yield
         finally:
             requests, self._together = self._together, None
-            if len(requests) < 2 or not self._tokens:
-                for request in requests:
-                    self._hand_over(request)
-            else:
+            if len(requests) == 1:
+                self._hand_over(requests[0])
+            elif requests:
                 bundle = Bundle(requests, self._tokens.pop(), self._consumer.hub, self._ended)
                 open_bundles.add(bundle)
                 self._hand_over(bundle)
