@@ -1,13 +1,16 @@
 """A bundle in the worker's main process, without a pool that does anything by itself."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from libs.flask_celery.bundles.bundle import LOOK, Bundle
+from libs.flask_celery.bundles.bundle import LATER_LOOK, LOOK, Bundle
+from libs.flask_celery.bundles.bundler import SHORTEST_LIMIT, Bundler
 from libs.flask_celery.bundles.tokens import Tokens, take
+from libs.flask_celery.permits import PERMITTED_UNTIL
 
 
 class Loop:
@@ -141,6 +144,47 @@ def test_one_that_the_pool_forgets_about_ends(
     assert loop.pass_time() == LOOK
     assert done == ["back c", "back b", "back a", "ended"]
     assert bundle.tags() == set()
+
+
+def test_so_does_one_that_is_forgotten_about_when_it_has_been_broken_up(
+    bundle: Bundle, loop: Loop, done: list[str]
+) -> None:
+    pool = Pool()
+    bundle.execute_using_pool(pool)
+    bundle.break_up()
+    assert loop.pass_time() == LOOK
+    assert done == ["back c", "back b", "back a"]
+    assert pool.call
+    pool.call._cache.clear()
+
+    assert loop.pass_time() == LATER_LOOK
+    assert done[3:] == ["ended"]
+
+
+PLAIN = {"acks_late": True, "transactional": False, "time_limit": None, "soft_time_limit": None}
+
+
+@pytest.mark.parametrize(
+    ("may", "task", "headers", "permitted_for"),
+    [
+        (True, {}, {}, 1.0),
+        (True, {"time_limit": SHORTEST_LIMIT}, {"timelimit": [None, SHORTEST_LIMIT]}, 1.0),
+        (False, {"time_limit": 9.0}, {}, 1.0),
+        (False, {"soft_time_limit": 9.0}, {}, 1.0),
+        (False, {}, {"timelimit": [9, None]}, 1.0),
+        (False, {"acks_late": False}, {}, 1.0),
+        (False, {"transactional": True}, {}, 1.0),
+        (False, {}, {"redelivered": True}, 1.0),
+        (False, {}, {"task": "another"}, 1.0),
+        (False, {}, {}, -1.0),
+    ],
+)
+def test_which_may_be_one_of_several(may: bool, task: Any, headers: Any, permitted_for: float) -> None:
+    app = SimpleNamespace(tasks={"work": SimpleNamespace(**{**PLAIN, **task})})
+    bundler = Bundler(SimpleNamespace(app=app, pool=Pool()), lambda _: None)
+    properties = {PERMITTED_UNTIL: time.monotonic() + permitted_for, "delivery_info": {}}
+
+    assert bundler.may_take({"headers": {"task": "work", **headers}, "properties": properties}) is may
 
 
 def test_what_goes_on_is_left_alone_until_two_looks_see_the_same(bundle: Bundle, loop: Loop, done: list[str]) -> None:

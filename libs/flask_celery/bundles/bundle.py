@@ -69,7 +69,6 @@ class Bundle:
         self._call: Any = None  # the pool's
         self._accepted: tuple[int, float] | None = None  # by which process, and when
         self._is_broken = False
-        self._is_over = False
         self._alone: Any = None  # the request that the call stands for since it was broken up
 
     @property
@@ -221,9 +220,6 @@ class Bundle:
             logger.exception("What became of job %s could not be acted upon", request.id)
 
     def _end(self) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
         self._open = {}
         if self._look_due is not None:
             self._look_due.cancel()

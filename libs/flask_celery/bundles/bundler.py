@@ -115,7 +115,7 @@ class Bundler:
             and task.acks_late
             and not getattr(task, "transactional", False)
             and is_permitted_message(properties)
-            and not (headers.get("redelivered") or properties["delivery_info"].get("redelivered"))
+            and not headers.get("redelivered")
             and all(limit is None or limit >= SHORTEST_LIMIT for limit in self._limits(task, headers))
         )
 
