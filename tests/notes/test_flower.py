@@ -117,6 +117,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             waiting = [jobs.publish("wait", priority=priority).id for priority in (0, 5, 9)]
             seen = {*ended.values(), *running}
             wait_until(lambda: seen <= set(flower.get("/api/tasks")), what="the events")
+            over = ("SUCCESS", "FAILURE")  # records say so before the events of it are here
+            wait_until(
+                lambda: all(flower.get("/api/tasks")[task_id]["state"] in over for task_id in ended.values()),
+                what="the events of the ends",
+            )
             yield Watched(jobs, flower, worker, ended, running, waiting)
 
 
