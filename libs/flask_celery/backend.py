@@ -9,6 +9,7 @@ Three differences from ``celery.backends.redis``:
 * The record keeps our fields beside Celery's, so that the results endpoint reads one key.
 """
 
+from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -52,6 +53,11 @@ class JobBackendMixin(StateStoreMixin):
     def telling(self) -> TellingSettings:
         """The application's, or the defaults for a Celery app that is not of ``make_celery``."""
         return getattr(self.app, "telling", None) or TellingSettings()
+
+    @cached_property  # not kombu's, which takes a lock at each look
+    def client(self) -> Any:
+        """Of redis-py, for all threads."""
+        return self._create_client(**self.connparams)
 
     def _get_client(self) -> Any:
         client = super()._get_client()

@@ -24,6 +24,7 @@ from libs.flask_celery.direct_publishing import DirectPublishing
 from libs.flask_celery.fetching_ahead import AheadKeeper
 from libs.flask_celery.figures.worker_signs import WorkerSigns
 from libs.flask_celery.file_sweeper import FileSweeper
+from libs.flask_celery.forked_locks import ForkedLocks
 from libs.flask_celery.gate import AT_ONCE, Gate
 from libs.flask_celery.history.telling import TellingSettings
 from libs.flask_celery.lease import LeaseKeeper
@@ -117,7 +118,7 @@ def make_celery(app: Flask, settings: CelerySettings) -> FlaskCelery:
     if settings.role is Role.WORKER:
         celery_app.steps["worker"] |= {LeaseKeeper, DelayKeeper, DeadlineKeeper, RedisCheck, Reconciler, Terminator}
         celery_app.steps["worker"] |= {SoftShutdown, FileSweeper, SignOfLife, WorkerSigns, AheadKeeper}
-        celery_app.steps["worker"].add(BundleTokens)
+        celery_app.steps["worker"] |= {BundleTokens, ForkedLocks}
     connect_signals()
     dispose_after_fork(app)
     app.extensions["celery"] = celery_app

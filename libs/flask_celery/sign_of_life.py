@@ -50,11 +50,6 @@ class SignOfLife(ThreadStep):
             # A worker that ends lets its jobs run on and is well meanwhile: the thread ends with the process.
             time.sleep(INTERVAL)
 
-    def stop(self, worker: Any) -> None:
-        """Goes on: see above."""
-
-    terminate = stop
-
 
 def _is_in_its_loop(worker: Any) -> bool:
     """The loop is the last of the consumer's steps, and ends with the others' stop."""

@@ -1,4 +1,7 @@
-"""What the worker's own bootsteps have in common."""
+"""What the worker's own bootsteps have in common.
+
+Celery starts and stops steps that do not depend on each other in an order that is another in each process.
+"""
 
 import threading
 from typing import Any
@@ -16,10 +19,15 @@ class RedisStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class ThreadStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """A step that works in a thread of its own, so that neither waits for the event loop nor holds it up."""
+    """A step that works in a thread of its own, so that neither waits for the event loop nor holds it up.
+
+    Begins after the pool, so that its first processes are not forked while a thread is in the middle of something.
+    """
+
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: Any) -> None:
-        self.stopping = threading.Event()
+        self.stopping: threading.Event = worker.blueprint.shutdown_complete
         super().__init__(worker, **options)
 
     def start(self, worker: Any) -> None:
@@ -27,12 +35,11 @@ class ThreadStep(bootsteps.StartStopStep):  # type: ignore[misc]
         threading.Thread(target=self.run, args=(worker,), name=type(self).__name__, daemon=True).start()
 
     def run(self, worker: Any) -> None:
-        """Work until ``self.stopping`` is set."""
+        """Work until ``self.stopping`` is set, which is when the worker has stopped."""
         raise NotImplementedError
 
     def stop(self, worker: Any) -> None:
-        """End the thread; Celery stops the pool first, so what still runs has been looked after until now."""
-        self.stopping.set()
+        """Goes on: the pool is stopped after this, and what still runs has to be looked after until it has."""
 
     terminate = stop
 

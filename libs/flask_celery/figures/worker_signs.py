@@ -7,6 +7,7 @@ of another.
 
 import json
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -66,6 +67,10 @@ class WorkerSign:
 class WorkerSigns(ThreadStep):
     """Gives a worker's signs from a thread of its own."""
 
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self.stopping = threading.Event()
+
     def run(self, worker: Any) -> None:
         """As soon as it takes jobs, and again every few seconds while it does."""
         pause = 0.0
@@ -84,8 +89,8 @@ class WorkerSigns(ThreadStep):
                 logger.exception("No sign of this worker could be given")
 
     def stop(self, worker: Any) -> None:
-        """A worker that stops is gone at once."""
-        super().stop(worker)
+        """A worker that stops is gone at once: it takes no more jobs, even if it still runs some."""
+        self.stopping.set()
         try:
             give(worker, "")
         except (RedisError, OSError) as error:
