@@ -50,14 +50,14 @@ def start_sweeper(celery_app: FlaskCelery) -> Iterator[object]:
     steps: list[FileSweeper] = []
 
     def start() -> FileSweeper:
-        step = FileSweeper(None)
+        step = FileSweeper(SimpleNamespace(blueprint=SimpleNamespace(shutdown_complete=threading.Event())))
         steps.append(step)
         step.start(SimpleNamespace(app=celery_app))
         return step
 
     yield start
     for step in steps:
-        step.stop(None)
+        step.stopping.set()
 
 
 def test_of_all_workers_one_sweeps_at_a_time(sweep: Sweep, start_sweeper: object, celery_app: FlaskCelery) -> None:
@@ -87,7 +87,7 @@ def test_a_worker_that_stops_leaves_the_rest_to_the_next(sweep: Sweep, start_swe
     step = start_sweeper()  # type: ignore[operator]
     wait_until(lambda: sweep.begun == 1, what="the first pass")
 
-    step.stop(None)
+    step.stopping.set()
     sweep.go_on.set()
     start_sweeper()  # type: ignore[operator]
 
