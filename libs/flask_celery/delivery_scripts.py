@@ -35,6 +35,22 @@ local function length_of(message)
   return #message <= 16384 and short[string.match(message, '"task"%s*:%s*"([^"\\]*)"') or ''] or nil
 end
 
+-- Whether a message's job is to start later; only a stock client's is in a list before its time.
+local function is_for_later(message)
+  local eta = string.match(message, '"eta"%s*:%s*"([^"]*)"')
+  if not eta then return false end
+  local day, clock, sign, ahead = string.match(eta, '^(%d+-%d+-%d+)[T ](%d+:%d+:[%d.]+)([+-])(%d+:%d+)$')
+  if not day then return true end
+  local year, month, date = string.match(day, '(%d+)-(%d+)-(%d+)')
+  if tonumber(month) <= 2 then year, month = year - 1, month + 12 end  -- years that end with February
+  local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+    + math.floor((153 * month - 457) / 5) + date - 719469
+  local hours, minutes, seconds = string.match(clock, '(%d+):(%d+):(.+)')
+  local ahead_hours, ahead_minutes = string.match(ahead, '(%d+):(%d+)')
+  local offset = (ahead_hours * 60 + ahead_minutes) * (sign == '+' and -60 or 60)
+  return days * 86400 + hours * 3600 + minutes * 60 + seconds + offset > now
+end
+
 local claims, index, unacked, held, ids = {}, {}, {}, {}, {}
 local fence = tonumber(redis.call('GET', key('taskgate-fence')) or 0)
 local function claim(place, message, in_turn)
@@ -48,7 +64,7 @@ local function claim(place, message, in_turn)
     held[#held + 1], held[#held + 2] = id, tag
   end
   claims[#claims + 1] = {place - 2, message, whole(fence), in_turn, 0}
-  return id and {claim = claims[#claims], id = id}
+  return id and not is_for_later(message) and {claim = claims[#claims], id = id}
 end
 
 -- Permits the start of these jobs where their ledgers have nothing to say about it. The last step: it changes the

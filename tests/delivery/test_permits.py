@@ -1,8 +1,9 @@
 """Short jobs that start without asking, because their claim has: what that may not change."""
 
+import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -84,6 +85,32 @@ def test_one_of_which_there_is_something_to_learn_may_not(
         backend.client.hset(backend.keys.ledger(task_id), "deadline", 4_000_000_000_000)
 
     assert not claimed(channel)[2]
+
+
+@pytest.mark.parametrize("hours_ahead", [0, 5.5, -3], ids=["utc", "india", "brazil"])
+@pytest.mark.parametrize(
+    ("seconds", "may_start"), [(60, False), (-60, True), (86_400 * 400, False), (-86_400 * 400, True)]
+)
+def test_one_that_a_stock_client_has_queued_for_later_may_not_before_its_time(
+    seconds: float,
+    may_start: bool,
+    hours_ahead: float,
+    celery_app: Celery,
+    channel: ClaimingChannelMixin,
+    broker: "Redis[bytes]",
+) -> None:
+    """So who cancels it ends it at once."""
+    job = celery_app.send_task(TASK, ("a",), countdown=3600)
+    (held,) = broker.hvals("taskgate-delayed-messages")
+    message = json.loads(held.split(b"\n", 3)[3])
+    eta = datetime.now(timezone(timedelta(hours=hours_ahead))) + timedelta(seconds=seconds)
+    message["headers"]["eta"] = eta.isoformat()
+    broker.lpush("default", json.dumps(message))
+
+    assert claimed(channel)[2] is may_start
+
+    state = celery_app.backend.records.cancel(job.id)
+    assert (state is JobState.REVOKED) is not may_start
 
 
 def test_one_that_was_cancelled_or_is_claimed_already_may_not(
