@@ -65,9 +65,7 @@ def redis_url(redis_server: RedisServer) -> str:
     """An empty Redis that runs, whatever the test before did to it."""
     if redis_server.process is None or redis_server.process.poll() is not None:
         redis_server.start()
-    if redis_server.is_new:
-        close_idle_connections()
-        redis_server.is_new = False
+    close_idle_connections()
     with Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url

@@ -56,6 +56,7 @@ def test_a_failed_job_is_listed_and_run_again_for_its_owner(failing: JobRuns) ->
     assert jobs(failing, "dead", "retry", task_id)[1].split() == [task_id, new_id]
 
 
+@pytest.mark.long
 def test_all_of_a_task_are_retried_and_dropped_together(failing: JobRuns) -> None:
     ids = {failed_job(failing, "bob") for _ in range(3)}
     other = failing.publish("fail_after_write").id
@@ -122,6 +123,7 @@ def test_a_job_that_has_not_ended_or_has_succeeded_is_no_dead_letter(failing: Jo
     assert succeeded not in listed
 
 
+@pytest.mark.long
 def test_quarantined_jobs_are_counted_and_released(tmp_path: Path) -> None:
     with job_runs(tmp_path) as runs:
         older = runs.installation.start_worker("--pool", "solo")  # knows no probe jobs

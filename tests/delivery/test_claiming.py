@@ -50,6 +50,7 @@ def test_a_malformed_message_is_parked_and_the_worker_goes_on(
     wait_until(lambda: broker.hlen("unacked") == 0)
 
 
+@pytest.mark.long
 def test_no_message_is_lost_when_workers_are_killed_at_any_moment(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"
 ) -> None:
@@ -110,6 +111,7 @@ def test_kill_between_claim_and_start_loses_nothing(
     wait_until(lambda: all(marks.ends(f"r{n}") for n in range(3)), timeout=30)
 
 
+@pytest.mark.long
 def test_an_idle_worker_that_is_told_to_leave_its_only_queue_lives_and_can_come_back(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks
 ) -> None:

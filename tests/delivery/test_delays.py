@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from celery import Celery
 from redis import Redis
 
@@ -12,6 +13,7 @@ from tests.delivery.conftest import SHORT_TIMEOUT, Marks
 from tests.delivery.test_leases import kill_all
 
 
+@pytest.mark.long
 def test_a_delayed_job_runs_once_on_time_over_a_crash_and_beyond_the_visibility_timeout(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_run_that_was_overtaken_stops_at_its_next_progress_call(
     assert marks.ends("a") == 1
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_right_after_publishing_a_retry_does_not_have_the_job_run_twice(
     counting_worker: Callable[..., Worker],
     celery_app: Celery,

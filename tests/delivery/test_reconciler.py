@@ -205,6 +205,7 @@ def test_what_a_stock_worker_runs_is_left_to_it_and_forgotten_when_it_has_ended(
     assert not backend.client.exists("taskgate-unfinished-by-owner")
 
 
+@pytest.mark.long
 def test_an_emptied_broker_gets_all_unfinished_jobs_back_and_each_runs_once(
     counting_worker: Callable[..., Worker], celery_app: Celery, marks: Marks, broker: "Redis[bytes]"
 ) -> None:

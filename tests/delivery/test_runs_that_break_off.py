@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 from celery import Celery
 
 from tests.conftest import RedisServer, Worker, wait_until
@@ -49,6 +50,7 @@ def test_a_job_that_asks_for_a_retry_while_redis_is_away_gets_it(
     assert result.get(timeout=60) == 2
 
 
+@pytest.mark.long
 def test_a_job_that_runs_while_redis_is_away_for_longer_than_its_lease_is_not_run_again(
     counting_worker: Callable[..., Worker],
     celery_app: Celery,

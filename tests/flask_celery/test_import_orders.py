@@ -7,6 +7,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import libs.flask_celery
 from tests.conftest import ROOT
 
@@ -37,6 +39,7 @@ print(json.dumps(failed))
 """
 
 
+@pytest.mark.long
 def test_each_module_can_be_imported_first(environment: dict[str, str]) -> None:
     command = [sys.executable, "-W", "error", "-c", IMPORT_EACH_FIRST, json.dumps(MODULES)]
 

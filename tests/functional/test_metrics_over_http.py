@@ -103,6 +103,7 @@ def test_who_is_held_is_told_and_what_a_dead_process_has_counted_stays(
     assert (of(scrape(server, operator), "http_request_seconds_count", route="/metrics") or 0) > before
 
 
+@pytest.mark.long
 def test_processes_that_follow_one_another_take_no_more_memory(installation: Installation, server: ApiServer) -> None:
     operator = installation.headers("prometheus", Scope.METRICS)
 

@@ -126,6 +126,7 @@ def test_jobs_and_results_outlive_a_kill_of_everything(up: Run, fresh: dict[str,
     assert httpx.get(f"{second.base_url}{address}", headers=headers).json()["result"] == 3
 
 
+@pytest.mark.long
 def test_a_second_up_on_the_same_data_is_one_clear_line(up: Run) -> None:
     first = up("--no-sample").wait_until_up()
 

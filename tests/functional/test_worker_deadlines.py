@@ -198,6 +198,7 @@ def start(service: Service) -> Worker:
     return start_probe_worker(service.runs, "--pool", "solo")
 
 
+@pytest.mark.long
 def test_times_outlive_workers(without_worker: Service) -> None:
     """Late when no worker was up: never run. Started in time by a worker that died: run again, however late."""
     worker = start(without_worker)

@@ -124,6 +124,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         yield installation
 
 
+@pytest.mark.long
 def test_two_beats_fire_once_and_what_comes_after_a_kill_goes_on(installation: Installation) -> None:
     fired = Fired(installation)
     hosts = [Host(installation, "one"), Host(installation, "two")]

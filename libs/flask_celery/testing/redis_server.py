@@ -24,11 +24,9 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}"
         self.socket_url = f"redis+socket://{self.folder}/redis.sock"
         self.process: subprocess.Popen[bytes] | None = None
-        self.is_new = False  # to this process, which may have connections to the one before
 
     def start(self) -> None:
         """And wait until it answers."""
-        self.is_new = True
         # Redis hands each write to the system before it answers, so a test that kills it counts on what was answered.
         # Syncing is for power cuts, which no test has, and a disk that many tests share holds it up for seconds.
         files = {"dir": self.folder, "appendonly": "yes", "appendfsync": "no", "save": ""}
@@ -64,7 +62,7 @@ class RedisServer:
 
 
 def close_idle_connections() -> None:
-    """Of kombu's pools, which outlive a test: a server that an earlier one has killed had the other end of theirs."""
+    """Of kombu's pools, which outlive a test: an earlier one may have killed their server, or had it cut them."""
     for pool in list(pools.connections.values()):
         for connection in [each for each in pool._resource.queue if isinstance(each, Connection)]:
             connection.collect()  # it connects anew when it is used
