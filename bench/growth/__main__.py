@@ -97,6 +97,12 @@ def cpu_of(redis: Redis) -> float:
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
+def wait_for_background(redis: Redis) -> None:
+    """While Redis' fork writes its files anew, whoever writes pays for a copy of each page that is written to."""
+    while any(redis.info("persistence")[name] for name in ("aof_rewrite_in_progress", "rdb_bgsave_in_progress")):
+        time.sleep(0.5)
+
+
 def cost(operation: Callable[[], Any], redis: Redis, times: int) -> tuple[float, float]:
     """Of one call, in µs: this process, Redis."""
     for _ in range(3):
@@ -125,6 +131,7 @@ def main(sizes: Sequence[int], times: int) -> None:
             there = size
             each = (redis.info("memory")["used_memory"] - empty) / size
             fill(installation.app, "ann", times * 4)  # to be used up, so that small sizes last
+            wait_for_background(redis)
             for name, operation in Operations(installation, channel, "ann").all().items():
                 ours, theirs = cost(operation, redis, times)
                 rows.setdefault(name, []).append(f"{ours:,.0f}/{theirs:,.0f}")
