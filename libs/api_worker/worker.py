@@ -22,6 +22,9 @@ from libs.api_worker.time_limit import OverTimeError, TimeLimit
 #: More than were given back, after which the youngest are looked through for garbage: a few MiB.
 _OBJECTS = 10_000
 
+#: Bytes that are read of what a client goes on sending when it has its answer, at the most.
+_LEFT_OVER = 16 * 1024 * 1024
+
 #: What a client that goes away makes of a socket.
 _GONE = (EPIPE, ECONNRESET, ENOTCONN)
 
@@ -87,6 +90,11 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             limit.close()
             util.close(client)
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """As gunicorn's."""
+        super().handle_error(req, client, addr, exc)
+        _close_unread(client)
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """As gunicorn's. Raises: StopIteration when the connection is to be closed; OSError."""
         with suppress(GreenletExit, SystemExit):
@@ -103,6 +111,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
                 answer.force_close()
             self._send(answer, req, environ)
             if answer.should_close():
+                if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
+                    _close_unread(sock)
                 raise StopIteration
         except (StopIteration, OSError):
             raise
@@ -146,3 +156,11 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
                 self.log.access(answer, req, environ, datetime.now() - started)  # noqa: DTZ005
             if hasattr(chunks, "close"):
                 chunks.close()
+
+
+def _close_unread(client: Any) -> None:
+    """Close a connection over which the client may still be sending, once it has stopped, or for two seconds.
+
+    Closed with something unread it is reset, and the client may see that and not its answer (RFC 9112, 9.6).
+    """
+    util.close_graceful(client, max_drain=_LEFT_OVER)

@@ -163,6 +163,11 @@ RAW: dict[str, tuple[bytes, tuple[bytes, ...]]] = {
         b"POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         (b"400",),
     ),
+    "a body nobody reads": (
+        b"POST /api/1.0/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Length: 900000\r\n\r\n" + b"x" * 900_000,
+        (b"401",),
+    ),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (b"400", b"505")),
 }
 
@@ -171,10 +176,7 @@ RAW: dict[str, tuple[bytes, tuple[bytes, ...]]] = {
 def test_garbage_on_the_socket_kills_nothing(name: str, api: httpx.Client, server: ApiServer) -> None:
     sent, statuses = RAW[name]
 
-    answer = b""
-    for _ in range(3):
-        # The reset of a connection that the server has not read to its end may overtake its answer.
-        answer = answer or talk(server, sent, hang_up=True)
+    answer = talk(server, sent, hang_up=True)
 
     assert answer.split(b" ")[1 if answer else 0][:3] in statuses, answer[:200]
     assert api.get("/healthz").status_code == 200
