@@ -71,7 +71,7 @@ def tables(told: Mapping[str, Any]) -> str:
             ),
         ]
     if told.get("waiting"):
-        parts += ["**Clients that wait** (`python -m bench.waiting`)", "```\n" + "\n".join(told["waiting"]) + "\n```"]
+        parts += ["**Clients that wait** (`python -m bench.waiting`)", "```text\n" + "\n".join(told["waiting"]) + "\n```"]
     return "\n\n".join(part for part in parts if part)
 
 
