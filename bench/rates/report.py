@@ -71,7 +71,8 @@ def tables(told: Mapping[str, Any]) -> str:
             ),
         ]
     if told.get("waiting"):
-        parts += ["**Clients that wait** (`python -m bench.waiting`)", "```text\n" + "\n".join(told["waiting"]) + "\n```"]
+        said = "\n".join(told["waiting"])
+        parts += ["**Clients that wait** (`python -m bench.waiting`)", f"```text\n{said}\n```"]
     return "\n\n".join(part for part in parts if part)
 
 
