@@ -1,8 +1,10 @@
 """The sample job: a small catalogue brought in and matched, over HTTP, as any client would do it."""
 
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from rich.console import Console
@@ -25,9 +27,8 @@ def run_sample_job(base_url: str, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=base_url, headers=headers, timeout=30.0) as client, Progress() as progress:
         try:
-            with _SAMPLE.open("rb") as file:
-                upload = client.post("/api/1.0/files", files={"file": ("parts.csv", file, "text/csv")})
-            file_id = upload.raise_for_status().json()["file_id"]
+            catalogue = {"file": ("parts.csv", _SAMPLE.read_bytes(), "text/csv")}
+            file_id = _send(client, "POST", "/api/1.0/files", files=catalogue).json()["file_id"]
             refreshed = _run(client, progress, "maintenance.refresh_onboard_table", {"file_id": file_id})
             matched = _run(client, progress, "maintenance.match_self_table", {})
         except httpx.HTTPError as error:
@@ -36,12 +37,12 @@ def run_sample_job(base_url: str, key: str) -> None:
 
 
 def _run(client: httpx.Client, progress: Progress, task: str, params: dict[str, Any]) -> dict[str, Any]:
-    submitted = client.post(f"/api/1.0/tasks/{task}/jobs", json=params).raise_for_status()
+    once = {"Idempotency-Key": str(uuid4())}
+    submitted = _send(client, "POST", f"/api/1.0/tasks/{task}/jobs", json=params, headers=once)
     bar = progress.add_task(task, total=None)
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        answer = client.get(submitted.headers["Location"]).raise_for_status()
-        job = answer.json()
+        job = _send(client, "GET", submitted.headers["Location"]).json()
         if job["progress"]:
             progress.update(bar, completed=job["progress"]["current"], total=job["progress"]["total"])
         if job["ready"]:
@@ -51,6 +52,19 @@ def _run(client: httpx.Client, progress: Progress, task: str, params: dict[str, 
             return dict(job["result"])
         time.sleep(0.1)
     raise SampleJobError(f"{task} had not ended after {_PATIENCE:g} s.")
+
+
+def _send(client: httpx.Client, method: str, url: str, **request: Any) -> httpx.Response:
+    """As clients do, come again while the answer is 503: a disk that is slow for a moment makes Redis so.
+
+    Raises: httpx.HTTPError.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        answer = client.request(method, url, **request)
+        if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() >= deadline:
+            return answer.raise_for_status()
+        time.sleep(float(answer.headers.get("Retry-After", "1")))
 
 
 def _show(refreshed: dict[str, Any], matched: dict[str, Any]) -> None:
