@@ -1,18 +1,17 @@
-"""The sample job: a small catalogue brought in and matched, over HTTP, as any client would do it."""
+"""The sample job: a small catalogue brought in and matched, over HTTP, by the client that others have."""
 
-import time
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import httpx
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from libs.job_client import JobClient, JobClientError
+from libs.job_client import Progress as JobProgress
+
 _SAMPLE = Path(__file__).parents[2] / "samples" / "parts.csv"
-_PATIENCE = 120.0
+_PATIENCE = 120.0  # seconds for each job
 
 
 class SampleJobError(Exception):
@@ -24,47 +23,25 @@ def run_sample_job(base_url: str, key: str) -> None:
 
     Raises: SampleJobError.
     """
-    headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=base_url, headers=headers, timeout=30.0) as client, Progress() as progress:
+    with JobClient(base_url, key) as client, Progress() as bars:
         try:
-            catalogue = {"file": ("parts.csv", _SAMPLE.read_bytes(), "text/csv")}
-            file_id = _send(client, "POST", "/api/1.0/files", files=catalogue).json()["file_id"]
-            refreshed = _run(client, progress, "maintenance.refresh_onboard_table", {"file_id": file_id})
-            matched = _run(client, progress, "maintenance.match_self_table", {})
-        except httpx.HTTPError as error:
+            file_id = client.upload(_SAMPLE).file_id
+            refreshed = _run(client, bars, "maintenance.refresh_onboard_table", file_id=file_id)
+            matched = _run(client, bars, "maintenance.match_self_table")
+        except JobClientError as error:
             raise SampleJobError(str(error)) from error
     _show(refreshed, matched)
 
 
-def _run(client: httpx.Client, progress: Progress, task: str, params: dict[str, Any]) -> dict[str, Any]:
-    once = {"Idempotency-Key": str(uuid4())}
-    submitted = _send(client, "POST", f"/api/1.0/tasks/{task}/jobs", json=params, headers=once)
-    bar = progress.add_task(task, total=None)
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        job = _send(client, "GET", submitted.headers["Location"]).json()
-        if job["progress"]:
-            progress.update(bar, completed=job["progress"]["current"], total=job["progress"]["total"])
-        if job["ready"]:
-            if not job["successful"]:
-                raise SampleJobError(f"{job['state']}: {job['error']}")
-            progress.update(bar, completed=1, total=1)
-            return dict(job["result"])
-        time.sleep(0.1)
-    raise SampleJobError(f"{task} had not ended after {_PATIENCE:g} s.")
+def _run(client: JobClient, bars: Progress, task: str, **params: Any) -> dict[str, Any]:
+    bar = bars.add_task(task, total=None)
 
+    def show(progress: JobProgress) -> None:
+        bars.update(bar, completed=progress.current, total=progress.total)
 
-def _send(client: httpx.Client, method: str, url: str, **request: Any) -> httpx.Response:
-    """As clients do, come again while the answer is 503: a disk that is slow for a moment makes Redis so.
-
-    Raises: httpx.HTTPError.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        answer = client.request(method, url, **request)
-        if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() >= deadline:
-            return answer.raise_for_status()
-        time.sleep(float(answer.headers.get("Retry-After", "1")))
+    result = client.submit(task, **params).result(_PATIENCE, on_progress=show)
+    bars.update(bar, completed=1, total=1)
+    return dict(result)
 
 
 def _show(refreshed: dict[str, Any], matched: dict[str, Any]) -> None:
