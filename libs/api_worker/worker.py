@@ -91,7 +91,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             util.close(client)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """As gunicorn's."""
+        """As gunicorn's, and close what may have been refused before it was read."""
         super().handle_error(req, client, addr, exc)
         _close_unread(client)
 

@@ -35,6 +35,22 @@ local function length_of(message)
   return #message <= 16384 and short[string.match(message, '"task"%s*:%s*"([^"\\]*)"') or ''] or nil
 end
 
+local claims, index, unacked, held, ids = {}, {}, {}, {}, {}
+local fence = tonumber(redis.call('GET', key('taskgate-fence')) or 0)
+local function claim(place, message, in_turn)
+  local tag = #claims == 0 and ARGV[1] or ARGV[1] .. '.' .. #claims
+  fence = math.max(now_us, fence + 1)
+  index[#index + 1], index[#index + 2] = now, tag
+  unacked[#unacked + 1], unacked[#unacked + 2] = tag, '[' .. message .. ', "", ' .. ARGV[place - 1] .. ']'
+  local id = id_of(message)
+  if id then
+    ids[#ids + 1] = id
+    held[#held + 1], held[#held + 2] = id, tag
+  end
+  claims[#claims + 1] = {place - 2, message, whole(fence), in_turn, 0}
+  return id and {claim = claims[#claims], id = id}
+end
+
 -- Whether a message's job is to start later; only a stock client's is in a list before its time.
 local function is_for_later(message)
   local eta = string.match(message, '"eta"%s*:%s*"([^"]*)"')
@@ -51,24 +67,8 @@ local function is_for_later(message)
   return days * 86400 + hours * 3600 + minutes * 60 + seconds + offset > now
 end
 
-local claims, index, unacked, held, ids = {}, {}, {}, {}, {}
-local fence = tonumber(redis.call('GET', key('taskgate-fence')) or 0)
-local function claim(place, message, in_turn)
-  local tag = #claims == 0 and ARGV[1] or ARGV[1] .. '.' .. #claims
-  fence = math.max(now_us, fence + 1)
-  index[#index + 1], index[#index + 2] = now, tag
-  unacked[#unacked + 1], unacked[#unacked + 2] = tag, '[' .. message .. ', "", ' .. ARGV[place - 1] .. ']'
-  local id = id_of(message)
-  if id then
-    ids[#ids + 1] = id
-    held[#held + 1], held[#held + 2] = id, tag
-  end
-  claims[#claims + 1] = {place - 2, message, whole(fence), in_turn, 0}
-  return id and not is_for_later(message) and {claim = claims[#claims], id = id}
-end
-
--- Permits the start of these jobs where their ledgers have nothing to say about it. The last step: it changes the
--- database.
+-- Permits the start of these jobs where their ledgers have nothing to say about it, and their time has come. The last
+-- step: it changes the database.
 local function permit(jobs)
   redis.call('SELECT', record_db)
   for _, job in ipairs(jobs) do
@@ -76,7 +76,8 @@ local function permit(jobs)
     local known = redis.call('HMGET', ledger, 'state', 'cancel', 'publication', 'fence', 'deadline', 'expires',
       'claimed')
     local is_open = not (known[2] or known[3] or known[4] or known[5] or known[6])
-    if known[1] == 'PENDING' and is_open and not is_starting({claimed = known[7]}) then
+    local may_start = known[1] == 'PENDING' and is_open and not is_starting({claimed = known[7]})
+    if may_start and not is_for_later(job.claim[2]) then
       redis.call('HSET', ledger, 'claimed', job.claim[3])
       job.claim[5] = 1
     end

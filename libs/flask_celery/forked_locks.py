@@ -25,11 +25,11 @@ class ForkedLocks(bootsteps.Step):  # type: ignore[misc]
 
 def renew_in_children() -> None:
     """Give every cached property that there is now a new lock in each process that is forked from here on."""
-    properties = [found for found in gc.get_objects() if isinstance(found, functools.cached_property)]
+    found = [each for each in gc.get_objects() if isinstance(each, functools.cached_property)]
+    locked: list[Any] = [each for each in found if hasattr(each, "lock")]
 
     def renew() -> None:
-        for each in properties:
-            if hasattr(each, "lock"):
-                each.lock = threading.RLock()
+        for each in locked:
+            each.lock = threading.RLock()
 
     os.register_at_fork(after_in_child=renew)

@@ -1,5 +1,6 @@
 """The worker's own threads: they hold up no process that is forked, and go on until the pool has drained."""
 
+import re
 import signal
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
+from libs.flask_celery.worker_steps import ThreadStep
 from tests.conftest import Worker, wait_until
 from tests.delivery.conftest import SHORT_TIMEOUT, Marks
 
@@ -19,6 +21,17 @@ def test_the_first_jobs_of_processes_forked_while_a_thread_held_a_lock_end(
     jobs = [celery_app.send_task("test.work", (label,)) for label in "abcd"]
 
     assert [job.get(timeout=30) for job in jobs] == ["a", "b", "c", "d"]
+
+
+def test_they_begin_after_the_pool(counting_worker: Callable[..., Worker]) -> None:
+    """Whatever order Celery takes this time."""
+    worker = counting_worker("--pool", "prefork", "--concurrency", "1", "--loglevel", "DEBUG")
+
+    [order] = re.findall(r"Worker: New boot order: \{(.*)\}", worker.log)
+    steps = order.split(", ")
+    threads = {step.__name__ for step in ThreadStep.__subclasses__()} & set(steps)
+    assert {"LeaseKeeper", "Terminator", "WebhookPublisher"} <= threads
+    assert all(steps.index("Pool") < steps.index(thread) for thread in threads)
 
 
 @pytest.mark.long
